@@ -1,0 +1,72 @@
+# Everything is set up from here: `make demo`, `make test`. Needs only Python >= 3.11, make and git.
+
+PYTHON ?= python3
+VENV := .venv
+PREVIOUS := .venv-previous
+BENCH := .venv-bench
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint types contracts unit previous bench diagrams clean
+
+help:
+	@echo "make demo   set up, then run the scripted outage on loopback (about 20 s)"
+	@echo "make test   set up, then lint, types, import contracts, tests and specs"
+	@echo "make bench  set up, then print the speed ratios of docs/benchmarks.md"
+
+$(VENV)/demo.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fsm_fallback needs Python >= 3.11; set PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[cli,openai,anthropic]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/demo.stamp
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+# The SDKs one major back: the fault table is held against both generations.
+$(PREVIOUS)/stamp: pyproject.toml
+	@test -x $(PREVIOUS)/bin/python || $(PYTHON) -m venv $(PREVIOUS)
+	$(PREVIOUS)/bin/python -m pip install --quiet 'pip>=25.1'
+	$(PREVIOUS)/bin/python -m pip install --quiet --editable . 'openai<3' 'anthropic<2' --group test
+	@touch $@
+
+# The contenders of the benchmarks, pinned.
+$(BENCH)/stamp: pyproject.toml
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet 'pip>=25.1'
+	$(BENCH)/bin/python -m pip install --quiet --editable . --group bench
+	@touch $@
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python -m fsm_fallback demo
+
+test: lint types contracts unit previous
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+contracts: $(VENV)/dev.stamp
+	$(BIN)/lint-imports
+
+unit: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+previous: $(PREVIOUS)/stamp
+	$(PREVIOUS)/bin/python -m pytest tests/providers/test_sdk_errors.py
+
+diagrams: $(VENV)/dev.stamp
+	$(BIN)/python docs/render.py
+
+bench: $(BENCH)/stamp
+	$(BENCH)/bin/python benchmarks/table.py
+	$(BENCH)/bin/python benchmarks/chain.py
+
+clean:
+	rm -rf $(VENV) $(PREVIOUS) $(BENCH)

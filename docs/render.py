@@ -1,0 +1,105 @@
+"""Write the committed diagrams and the generated parts of the pages, from the tables.
+
+Run by `make diagrams`. A test compares `pages()` with the files, so a table cannot change without
+its diagrams.
+"""  # noqa: INP001  # a script beside the pages it writes
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from fsm_fallback.core.breaker_rows import BREAKER
+from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.outcome import KIND_ROWS
+from fsm_fallback.core.parameters import BreakerConfig
+from fsm_fallback.core.table import Table
+from fsm_fallback.diagrams import diagram, mermaid
+from fsm_fallback.providers.faults import fault_table_rows
+
+DOCS: Final = Path(__file__).parent
+PAGES: Final = (DOCS / "machines.md", DOCS / "faults.md", DOCS.parent / "README.md")
+SUFFIXES: Final = {"mermaid": "mmd", "table": "md", "dot": "dot"}
+IN_FORCE: Final[Mapping[str, Mapping[str, object] | None]] = {
+    "breaker": attrs.asdict(BreakerConfig()),
+    "chain": None,
+}
+CALLS: Final = ("admit", "succeed", "fail", "release", "hold")
+
+
+def pages() -> dict[Path, str]:
+    """The text every generated file should have, by its path."""
+    files = {
+        DOCS / "diagrams" / f"{table.name}.{suffix}": drawn(table, format_)
+        for table in (BREAKER, CHAIN)
+        for format_, suffix in SUFFIXES.items()
+    }
+    parts = {
+        "breaker, calls": fenced(mermaid(BREAKER, IN_FORCE["breaker"], triggers=CALLS)),
+        "breaker, whole": fenced(drawn(BREAKER, "mermaid")),
+        "breaker, rows": drawn(BREAKER, "table"),
+        "chain, whole": fenced(drawn(CHAIN, "mermaid")),
+        "chain, rows": drawn(CHAIN, "table"),
+        "kinds": kinds(),
+        "signals": signals(),
+    }
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    for name, part in parts.items():
+        texts = with_part(texts, name, part)
+    return {**files, **texts}
+
+
+def drawn(table: Table, format_: str) -> str:
+    """A table in a format, with the numbers in force by default."""
+    return diagram(table, format_, IN_FORCE[table.name])
+
+
+def fenced(text: str) -> str:
+    """Mermaid text as a block that forges draw."""
+    return f"```mermaid\n{text}```\n"
+
+
+def kinds() -> str:
+    """What follows from each kind of fault, as a Markdown table."""
+    rows = [
+        "| kind | same provider | next provider | breaker | scope | hold | why |",
+        "|" + " --- |" * 7,
+    ]
+    for row in KIND_ROWS:
+        hold = (
+            ""
+            if row.hold_duration is None
+            else f"{row.hold_duration:g} s, at most {row.max_hold_duration:g} s"
+        )
+        words = (row.kind, row.retry, row.fail_over, row.outcome, row.scope)
+        rows.append("| " + " | ".join([*(word.value for word in words), hold, row.why]) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def signals() -> str:
+    """What speaks for each kind of fault, as a Markdown table."""
+    rows = [f"| {row.kind.value} | {row.signals.replace('|', '/')} |" for row in fault_table_rows()]
+    return "\n".join(["| kind | signals |", "| --- | --- |", *rows]) + "\n"
+
+
+def with_part(texts: Mapping[Path, str], name: str, part: str) -> dict[Path, str]:
+    """The pages with one generated part renewed, wherever its two markers stand.
+
+    Raises:
+        ValueError: If they stand nowhere.
+    """
+    begin, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->\n"
+    between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not any(between.search(text) for text in texts.values()):
+        raise ValueError(f"no page has the part {name!r}; put its two markers into one")
+    renewed = f"{begin}\n{part}\n{end}"
+    return {page: between.sub(lambda _: renewed, text) for page, text in texts.items()}
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

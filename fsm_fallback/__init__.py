@@ -1,0 +1,73 @@
+"""Provider fallback that can be proved.
+
+Calls to model providers go through a chain; each provider stands behind a circuit breaker. Breaker
+and chain are declared state machines: the table that runs is the table you review, the table the
+property suite proves, and the table the audit log is checked against.
+"""
+
+from fsm_fallback.circuit import CircuitBreaker
+from fsm_fallback.core.breaker_rows import BreakerState
+from fsm_fallback.core.lease import Lease
+from fsm_fallback.core.outcome import Fault, FaultKind, Outcome, Scope
+from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig
+from fsm_fallback.core.snapshot import BreakerSnapshot
+from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
+from fsm_fallback.core.trail import Attempt, Skip
+from fsm_fallback.core.windows import CountWindow
+from fsm_fallback.errors import (
+    AllProvidersFailed,
+    BreakerOpen,
+    ChainFailed,
+    ConfigurationError,
+    DeadlineExceeded,
+    FallbackError,
+    NotEligible,
+    RequestRejected,
+    StoreUnavailable,
+    StreamInterrupted,
+    StreamTruncated,
+    UnpicklableError,
+)
+from fsm_fallback.fallback import Answer, FallbackProvider
+from fsm_fallback.providers.faults import classify, classify_response
+from fsm_fallback.providers.protocol import ModelInfo, ModelProvider, provider
+from fsm_fallback.telemetry import AuditLog
+
+__all__ = [
+    "AllProvidersFailed",
+    "Answer",
+    "Attempt",
+    "AuditLog",
+    "BreakerConfig",
+    "BreakerOpen",
+    "BreakerSnapshot",
+    "BreakerState",
+    "CallOptions",
+    "ChainFailed",
+    "CircuitBreaker",
+    "ConfigurationError",
+    "CountWindow",
+    "DeadlineExceeded",
+    "FallbackConfig",
+    "FallbackError",
+    "FallbackProvider",
+    "Fault",
+    "FaultKind",
+    "Lease",
+    "ModelInfo",
+    "ModelProvider",
+    "NotEligible",
+    "Outcome",
+    "RequestRejected",
+    "Scope",
+    "Sequential",
+    "Skip",
+    "StoreUnavailable",
+    "Strategy",
+    "StreamInterrupted",
+    "StreamTruncated",
+    "UnpicklableError",
+    "classify",
+    "classify_response",
+    "provider",
+]

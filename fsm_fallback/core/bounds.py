@@ -1,0 +1,81 @@
+"""What a parameter may be, said once: the bound, and the words that name the remedy.
+
+A configuration class declares its fields with `bounded`; `refuse_unbounded` then lists every field
+out of bounds at once, so that a user mends a file in one go.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import attrs
+
+from fsm_fallback.errors import ConfigurationError
+
+
+@attrs.frozen
+class Bound:
+    """A test for a value, and the words for what passes it."""
+
+    accepts: Callable[[object], bool]
+    wanted: str
+
+    def or_none(self) -> Bound:
+        """The same bound, None allowed."""
+        return Bound(lambda value: value is None or self.accepts(value), f"{self.wanted}, or None")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite int or float; bool is neither."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_count(value: object, least: int) -> bool:
+    """Whether a value is an int of at least `least`; bool is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_MAX_FACTOR: Final = 1000  # keeps powers of it finite
+
+RATIO: Final = Bound(lambda v: is_number(v) and 0 < v <= 1, "a ratio in (0, 1]")  # type: ignore[operator]  # is_number narrows
+SHARE: Final = Bound(lambda v: is_number(v) and 0 <= v < 1, "a share in [0, 1)")  # type: ignore[operator]  # as above
+SECONDS: Final = Bound(lambda v: is_number(v) and v > 0, "finite seconds > 0")  # type: ignore[operator]  # as above
+FACTOR: Final = Bound(lambda v: is_number(v) and 1 <= v <= _MAX_FACTOR, "a factor in [1, 1000]")  # type: ignore[operator]  # as above
+COUNT: Final = Bound(lambda v: is_count(v, 1), "a whole number >= 1")
+FLAG: Final = Bound(lambda v: isinstance(v, bool), "True or False")
+
+
+def one_of(*values: str) -> Bound:
+    """One of the given words."""
+    return Bound(lambda v: isinstance(v, str) and v in values, "one of " + ", ".join(values))
+
+
+def instance_of(kind: type, wanted: str) -> Bound:
+    """An instance of a class."""
+    return Bound(lambda v: isinstance(v, kind), wanted)
+
+
+def bounded(bound: Bound, default: Any) -> Any:
+    """An attrs field with a default and a bound."""
+    return attrs.field(default=default, metadata={"bound": bound})
+
+
+def bound_problems(instance: attrs.AttrsInstance) -> Iterator[str]:
+    """Each field out of bounds: its path, its value and the remedy."""
+    owner = type(instance).__name__
+    for field in attrs.fields(type(instance)):
+        bound = field.metadata.get("bound")
+        if bound is None:
+            continue
+        value = getattr(instance, field.name)
+        if not bound.accepts(value):
+            yield f"{owner}.{field.name} is {value!r}; give {bound.wanted}"
+
+
+def refuse_problems(problems: Iterator[str]) -> None:
+    """Raise one `ConfigurationError` with all problems, or return if there are none."""
+    found = tuple(problems)
+    if found:
+        raise ConfigurationError(found)

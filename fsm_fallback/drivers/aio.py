@@ -1,0 +1,203 @@
+"""The driver for awaited calls: the same loop as `drivers.sync`, with `await` and with timers.
+
+Runs under asyncio and trio through anyio. Cancellation at any await releases the lease, leaves the
+chain ABANDONED, and goes on its way.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import anyio
+
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.commands import Command
+from fsm_fallback.core.lease import Lease
+from fsm_fallback.drivers.link import Link
+from fsm_fallback.drivers.walk import Walk
+
+
+async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """One call: straight as long as it can be, walked from there."""
+    now = walk.clock()
+    candidates = walk.order(now)
+    link = candidates[0]
+    if not walk.straight or not isinstance(link, Link):
+        return await drive(walk, *walk.begun(candidates, now), now, args, kwargs)
+    number = next(walk.calls)
+    granted = link.circuit.admission(now)
+    if not isinstance(granted, Lease):
+        return await drive(
+            walk, *walk.chain_at(candidates, now, number, granted), now, args, kwargs
+        )
+    try:
+        value = await link.call(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001  # the fault table's to judge
+        chain, _ = walk.chain_at(candidates, now, number, granted)
+        now = walk.clock()
+        command = link.take_error(chain, granted, error, now)
+    except BaseException:
+        chain, _ = walk.chain_at(candidates, now, number, granted)
+        link.abandon(chain, granted, walk.clock())
+        raise
+    else:
+        now = walk.clock()
+        link.circuit.settle_success(granted, now)
+        walk.answered(candidates, number, link, granted, now)
+        return value
+    try:
+        return await drive(walk, chain, command, now, args, kwargs)
+    finally:
+        # The error keeps this frame in its traceback, and the chain keeps the error: no cycle.
+        del chain, command
+
+
+async def drive(
+    walk: Walk,
+    chain: Chain,
+    command: Command,
+    now: float,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Walk a chain to its end, from this command on; the answer, or the chain's error."""
+    value: Any = None
+    try:
+        while True:
+            match command.do:
+                case "admit":
+                    granted = command.candidate.circuit.admission(now)
+                    command = chain.admission(granted, now)
+                case "call":
+                    link, lease = command.candidate, command.lease
+                    scope = timer(walk.clock, command.timeout)
+                    try:
+                        with scope:
+                            value = await link.call(*args, **link.keywords(kwargs, command.timeout))
+                    except Exception as error:  # noqa: BLE001  # the fault table's to judge
+                        now = walk.clock()
+                        command = link.take_error(chain, lease, error, now)
+                    except BaseException:
+                        link.abandon(chain, lease, walk.clock())
+                        raise
+                    else:
+                        now = walk.clock()
+                        if scope.cancelled_caught:
+                            fault, command = chain.time_out(now)
+                            link.circuit.settle_fault(lease, fault, now)
+                        else:
+                            link.circuit.settle_success(lease, now)
+                            command = chain.answer(now)
+                case "return":
+                    return value
+                case "raise":
+                    raise command.error
+    finally:
+        # Errors keep this frame in their tracebacks: no cycle, so no prompt lives on in one.
+        del chain, command
+
+
+def in_thread(call: Callable[..., Any]) -> Callable[..., Any]:
+    """An awaitable form of a plain call: it runs in a worker thread.
+
+    A call that is cut or cancelled is left behind: its thread runs on, nobody waits for it.
+    """
+
+    async def acall(*args: Any, **kwargs: Any) -> Any:
+        # Worker threads keep what they ran, and errors keep the worker: give them neither.
+        bound: list[Callable[[], Any]] = [functools.partial(call, *args, **kwargs)]
+        value, error = await anyio.to_thread.run_sync(_end_of, bound, abandon_on_cancel=True)
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            del error
+
+    return acall
+
+
+def _end_of(bound: list[Callable[[], Any]]) -> tuple[Any, Exception | None]:
+    """What a call, taken out of its box, came to."""
+    try:
+        return bound.pop()(), None
+    except Exception as error:  # noqa: BLE001  # raised again where it is awaited
+        return None, error
+
+
+class Timer(Protocol):
+    """A scope whose body is cancelled when its time is over."""
+
+    @property
+    def cancelled_caught(self) -> bool:
+        """Whether that happened."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None: ...
+
+
+def timer(clock: Callable[[], float], seconds: float | None) -> Timer:
+    """A timer on the clock given: on its own timers if it keeps any, as `ManualClock` does."""
+    if seconds is None:
+        return _NO_TIMER
+    call_at = getattr(clock, "call_at", None)
+    if call_at is None:
+        return anyio.move_on_after(seconds)
+    return _ClockTimer(call_at, clock() + seconds)
+
+
+class _NoTimer:
+    """No limit."""
+
+    cancelled_caught = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        return None
+
+
+_NO_TIMER = _NoTimer()
+
+
+class _ClockTimer:
+    """A cancel scope rung by a clock that keeps timers."""
+
+    def __init__(self, call_at: Callable[[float, Callable[[], object]], Any], when: float) -> None:
+        self._scope = anyio.CancelScope()
+        self._call_at = call_at
+        self._when = when
+
+    @property
+    def cancelled_caught(self) -> bool:
+        return self._scope.cancelled_caught
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        self._timer = self._call_at(self._when, self._scope.cancel)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None:
+        self._timer.cancel()
+        return self._scope.__exit__(exc_type, exc_val, exc_tb)

@@ -1,0 +1,162 @@
+"""One provider as a driver sees it: what to call, whom to ask for leave, how to read its errors.
+
+All that can be decided once is decided here, at registration, and not per call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import attrs
+
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.commands import Command
+from fsm_fallback.core.lease import Lease, Refusal
+from fsm_fallback.core.outcome import Fault, FaultKind
+from fsm_fallback.errors import ConfigurationError
+from fsm_fallback.providers.faults import classify as classify_by_table
+
+if TYPE_CHECKING:
+    import logging
+
+Way = Literal["call", "acall"]
+"""How a chain is called; each driver knows one."""
+
+
+class Admits(Protocol):
+    """What a driver asks for leave: a `CircuitBreaker`."""
+
+    def admission(self, now: float) -> Lease | Refusal:
+        """A lease for one call, or why there is none."""
+        ...
+
+    def settle_success(self, lease: Lease, now: float) -> None:
+        """Book a success."""
+        ...
+
+    def settle_fault(self, lease: Lease, fault: Fault, now: float) -> None:
+        """Book what the fault table says."""
+        ...
+
+    def settle_release(self, lease: Lease, now: float) -> None:
+        """Book nothing."""
+        ...
+
+
+@attrs.define(eq=False)
+class Link:
+    """A candidate of the core, with everything a driver needs to call it.
+
+    Attributes:
+        name: The provider's name.
+        context_window: Tokens its model takes; None if unknown.
+        circuit: Its breaker.
+        call: The callable of this driver's kind: plain, or returning an awaitable.
+        classify: Its own reading of exceptions; None for the fault table.
+        timeout_arg: The keyword that takes its time-out; None where it has none.
+    """
+
+    name: str
+    context_window: int | None
+    circuit: Admits
+    call: Callable[..., Any]
+    classify: Callable[[BaseException], Fault] | None = None
+    timeout_arg: str | None = None
+
+    def keywords(self, kwargs: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+        """The keywords of the call, with its time-out if it takes one; the caller's stay as is."""
+        if timeout is None or self.timeout_arg is None:
+            return kwargs
+        return {**kwargs, self.timeout_arg: timeout}
+
+    def take_error(self, chain: Chain, lease: Lease, error: Exception, now: float) -> Command:
+        """Tell chain and breaker of an exception, in the words of the fault table."""
+        try:
+            meant = self.fault_of(error)
+        except BaseException:  # Ctrl-C in a classifier
+            self.abandon(chain, lease, now)
+            raise
+        fault, command = chain.fault(meant, error, now)
+        self.circuit.settle_fault(lease, fault, now)
+        return command
+
+    def abandon(self, chain: Chain, lease: Lease, now: float) -> None:
+        """Tell breaker and chain that the caller left."""
+        self.circuit.settle_release(lease, now)
+        chain.abandon(now)
+
+    def fault_of(self, error: Exception) -> Fault:
+        """What an exception of this provider means; a classifier that raises means UNKNOWN."""
+        if self.classify is None:
+            return classify_by_table(error)
+        try:
+            fault: object = self.classify(error)
+        except Exception as raised:  # noqa: BLE001  # the user's code
+            # Its type only: a message may quote the error it was reading.
+            _logger().error("classifier of provider %r raised %s", self.name, type(raised).__name__)
+            return Fault(FaultKind.UNKNOWN)
+        if isinstance(fault, Fault):
+            return fault
+        _logger().error("classifier of provider %r returned %r, no Fault", self.name, type(fault))
+        return Fault(FaultKind.UNKNOWN)
+
+
+def links_of(
+    providers: tuple[Any, ...], circuits: Mapping[str, Admits], way: Way
+) -> tuple[Link, ...]:
+    """The links of a chain for one way of calling it.
+
+    Raises:
+        ConfigurationError: Naming every provider that cannot be called this way.
+    """
+    callables = [_callable(each, way) for each in providers]
+    missing = [each.name for each, found in zip(providers, callables, strict=True) if found is None]
+    if missing:
+        remedy = "use acall, or give it a plain call" if way == "call" else "give it call or acall"
+        raise ConfigurationError(
+            f"provider {name!r} cannot be called with {way}(); {remedy}" for name in missing
+        )
+    return tuple(
+        Link(
+            name=each.name,
+            context_window=getattr(getattr(each, "info", None), "context_window", None),
+            circuit=circuits[each.name],
+            call=found,
+            classify=getattr(each, "classify", None),
+            timeout_arg=getattr(each, "timeout_arg", None),
+        )
+        for each, found in zip(providers, callables, strict=True)
+        if found is not None
+    )
+
+
+def ways_of(providers: tuple[Any, ...]) -> frozenset[Way]:
+    """The ways all of these providers can be called in."""
+    both: tuple[Way, ...] = ("call", "acall")
+    return frozenset(
+        way for way in both if all(_callable(each, way) is not None for each in providers)
+    )
+
+
+def _callable(provider: object, way: Way) -> Callable[..., Any] | None:
+    ways: object = getattr(provider, "ways", None)
+    if isinstance(ways, frozenset) and way not in ways:
+        return None  # a chain, and it cannot be called like this either
+    plain: object = getattr(provider, "call", None)
+    if way == "call":
+        return plain if callable(plain) else None
+    awaited: object = getattr(provider, "acall", None)
+    if callable(awaited):
+        return awaited
+    if callable(plain):
+        from fsm_fallback.drivers.aio import in_thread  # noqa: PLC0415  # anyio only where awaited
+
+        return in_thread(plain)
+    return None
+
+
+def _logger() -> logging.Logger:
+    import logging  # noqa: PLC0415  # not imported with the package
+
+    return logging.getLogger("fsm_fallback")

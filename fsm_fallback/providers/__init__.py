@@ -1,0 +1,1 @@
+"""The border to the outside: what a provider is, and what its errors mean."""

@@ -1,0 +1,315 @@
+"""What a provider is, and `@provider`, which makes one out of a function.
+
+A provider passes calls through: this library never touches request or answer, so no feature of an
+SDK is lost, and type checkers see the parameters and the answer of the function itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+)
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+import attrs
+
+from fsm_fallback.core.bounds import COUNT, instance_of
+from fsm_fallback.core.outcome import Fault
+from fsm_fallback.errors import ConfigurationError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@attrs.frozen(kw_only=True)
+class ModelInfo:
+    """What is known of the model behind a provider; all of it optional.
+
+    Args:
+        model: The model's name.
+        account: Whose credit and keys it uses; providers that name the same share its faults.
+        capabilities: What it can do: `"tools"`, `"vision"`, `"json_schema"`, any string.
+        context_window: Tokens it takes at most.
+        price: What it costs; read by the strategies that ask.
+    """
+
+    model: str | None = None
+    account: str | None = None
+    capabilities: frozenset[str] = frozenset()
+    context_window: int | None = None
+    price: Any = None
+
+
+class Named(Protocol):
+    """What every provider has beside a way to call it."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its chain; the name in trails, logs and metrics."""
+        ...
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of its model."""
+        ...
+
+
+class SyncProvider(Named, Protocol[P, T_co]):
+    """A provider with a plain call."""
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
+        """Call the model."""
+        ...
+
+
+class AsyncProvider(Named, Protocol[P, T_co]):
+    """A provider with a call to await."""
+
+    def acall(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T_co]:
+        """Call the model."""
+        ...
+
+
+class StreamProvider(Named, Protocol[P, T_co]):
+    """A provider that answers piece by piece."""
+
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[T_co]:
+        """Call the model."""
+        ...
+
+
+class AsyncStreamProvider(Named, Protocol[P, T_co]):
+    """A provider that answers piece by piece, asynchronously."""
+
+    def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T_co]:
+        """Call the model."""
+        ...
+
+
+ModelProvider = (
+    SyncProvider[P, T] | AsyncProvider[P, T] | StreamProvider[P, T] | AsyncStreamProvider[P, T]
+)
+"""A provider: `name`, `info`, and at least one of `call`, `acall`, `stream`, `astream`, all with
+the same parameters `P`. It may have `classify` and `timeout_arg`, which mean what they mean in
+`@provider`."""
+
+CALLS = ("call", "acall", "stream", "astream")
+"""The ways to call a provider."""
+
+
+class FunctionProvider(Generic[P, T]):
+    """A provider made of a function by `@provider`; still callable as the function it was."""
+
+    call: Callable[P, T]
+    acall: Callable[P, Awaitable[T]]
+    stream: Callable[P, Iterator[T]]
+    astream: Callable[P, AsyncIterator[T]]
+
+    def __init__(
+        self,
+        function: Callable[P, Any],
+        name: str,
+        info: ModelInfo,
+        classify: Callable[[BaseException], Fault] | None,
+        timeout_arg: str | None,
+    ) -> None:
+        self.name = name
+        self.info = info
+        self.classify = classify
+        self.timeout_arg = timeout_arg
+        self._function = function
+        setattr(self, slot_of(function), function)
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call the function itself, past every breaker."""
+        return self._function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<provider {self.name!r}: {slot_of(self._function)}>"
+
+
+def slot_of(function: Callable[..., Any]) -> str:
+    """Which way to call a provider a function is."""
+    # An object is of the kind of its `__call__`, a partial of the kind of its function.
+    asked = function.func if isinstance(function, functools.partial) else function
+    kinds = (asked, getattr(asked, "__call__", None))  # noqa: B004  # not whether, but which
+    for recognised, slot in (
+        (inspect.isasyncgenfunction, "astream"),
+        (inspect.iscoroutinefunction, "acall"),
+        (inspect.isgeneratorfunction, "stream"),
+    ):
+        if any(recognised(kind) for kind in kinds):
+            return slot
+    return "call"
+
+
+class _Decorator(Protocol):
+    """Puts the function into the slot of its kind, for the type checker, too."""
+
+    # The first that fits wins, and the special forms stand before the general one on purpose.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # see above
+        self,
+        function: Callable[P, Coroutine[Any, Any, T]],  # pyright: ignore[reportOverlappingOverload]
+        /,
+    ) -> AsyncFunction[P, T]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # see above
+        self, function: Callable[P, AsyncGenerator[T, Any]], /
+    ) -> AsyncStreamFunction[P, T]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # see above
+        self, function: Callable[P, Generator[T, Any, Any]], /
+    ) -> StreamFunction[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> SyncFunction[P, T]: ...
+
+
+class SyncFunction(SyncProvider[P, T_co], Protocol[P, T_co]):
+    """A plain function made a provider."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
+        """Call the function itself."""
+        ...
+
+
+class AsyncFunction(AsyncProvider[P, T_co], Protocol[P, T_co]):
+    """A coroutine function made a provider."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T_co]:
+        """Call the function itself."""
+        ...
+
+
+class StreamFunction(StreamProvider[P, T_co], Protocol[P, T_co]):
+    """A generator function made a provider."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[T_co]:
+        """Call the function itself."""
+        ...
+
+
+class AsyncStreamFunction(AsyncStreamProvider[P, T_co], Protocol[P, T_co]):
+    """An async generator function made a provider."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T_co]:
+        """Call the function itself."""
+        ...
+
+
+def provider(
+    name: str,
+    *,
+    model: str | None = None,
+    account: str | None = None,
+    capabilities: frozenset[str] | set[str] | tuple[str, ...] = frozenset(),
+    context_window: int | None = None,
+    price: Any = None,
+    classify: Callable[[BaseException], Fault] | None = None,
+    timeout_arg: str | None = None,
+) -> _Decorator:
+    """Make a provider out of a function, coroutine function, generator or async generator.
+
+    Args:
+        name: Unique in its chain; the name in trails, logs and metrics.
+        model: The model's name.
+        account: Whose credit and keys it uses.
+        capabilities: What the model can do, as strings.
+        context_window: Tokens the model takes at most, whole number >= 1.
+        price: What the model costs; read by strategies that ask.
+        classify: Turns an exception of this function into a `Fault`; by default
+            `fsm_fallback.classify`. One that raises means `FaultKind.UNKNOWN` and is logged.
+        timeout_arg: The keyword through which the function takes its time-out in seconds. A plain
+            function without one runs as long as it likes: threads cannot be cut.
+
+    Raises:
+        ConfigurationError: Naming every argument that cannot work.
+    """
+    problems = [
+        *_argument_problems(name, capabilities, context_window),
+        *_text_problems(model=model, account=account),
+        *calling_problems("provider", classify, timeout_arg),
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    info = ModelInfo(
+        model=model,
+        account=account,
+        capabilities=frozenset(capabilities),
+        context_window=context_window,
+        price=price,
+    )
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        if not callable(function):
+            raise ConfigurationError(
+                f"provider {name!r}: @provider decorates {function!r}; give it a function"
+            )
+        if timeout_arg is not None and not _takes(function, timeout_arg):
+            raise ConfigurationError(
+                f"provider {name!r}: timeout_arg is {timeout_arg!r}, which the function does not "
+                "take; name one of its keyword parameters"
+            )
+        return FunctionProvider(function, name, info, classify, timeout_arg)
+
+    return decorate
+
+
+_TEXT = instance_of(str, "a string")
+
+
+def _argument_problems(name: object, capabilities: object, context_window: object) -> Iterator[str]:
+    if not isinstance(name, str) or not name:
+        yield f"provider.name is {name!r}; give a non-empty string"
+    if isinstance(capabilities, str) or not all(isinstance(c, str) for c in iter_of(capabilities)):
+        yield f"provider.capabilities is {capabilities!r}; give a set of strings"
+    if not COUNT.or_none().accepts(context_window):
+        yield f"provider.context_window is {context_window!r}; give {COUNT.or_none().wanted}"
+
+
+def _text_problems(**values: object) -> Iterator[str]:
+    for field, value in values.items():
+        if not _TEXT.or_none().accepts(value):
+            yield f"provider.{field} is {value!r}; give {_TEXT.or_none().wanted}"
+
+
+def calling_problems(where: str, classify: object, timeout_arg: object) -> Iterator[str]:
+    """What is wrong with how a provider wants to be called and read."""
+    if classify is not None and not callable(classify):
+        yield (
+            f"{where}.classify is {classify!r}; give a function of an exception that returns a "
+            "Fault, or None"
+        )
+    if not _TEXT.or_none().accepts(timeout_arg):
+        yield f"{where}.timeout_arg is {timeout_arg!r}; give {_TEXT.or_none().wanted}"
+
+
+def iter_of(value: object) -> Iterator[object]:
+    """The elements of an iterable; of anything else, one that is no string."""
+    try:
+        return iter(value)  # type: ignore[call-overload, no-any-return]  # that is the question
+    except TypeError:
+        return iter((None,))
+
+
+def _takes(function: Callable[..., Any], keyword: str) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # builtins without a signature: believe the user
+        return True
+    return any(
+        p.kind is p.VAR_KEYWORD
+        or (p.name == keyword and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+        for p in parameters
+    )

@@ -1,0 +1,77 @@
+"""For tests of code that uses this library: a clock, a scripted provider, a provider emulator.
+
+Names are imported when they are first used, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fsm_fallback.testing.clock import ManualClock, Timer
+    from fsm_fallback.testing.emulator import (
+        Cut,
+        Empty,
+        EmulatedProvider,
+        EmulatedRequest,
+        Emulator,
+        ErrorIn200,
+        Journal,
+        JournalEntry,
+        Malformed,
+        Overloaded,
+        QuotaSpent,
+        RateLimited,
+        Reply,
+        Reset,
+        Responder,
+        Slow,
+        Status,
+        Step,
+    )
+    from fsm_fallback.testing.scripted import Delay, Hang, ScriptedCall, ScriptedProvider, Value
+else:
+    from importlib import import_module
+
+    _HOMES = {
+        **dict.fromkeys(("ManualClock", "Timer"), "clock"),
+        **dict.fromkeys(("Delay", "Hang", "ScriptedCall", "ScriptedProvider", "Value"), "scripted"),
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = import_module(f"{__name__}.{_HOMES.get(name, 'emulator')}")
+        return globals().setdefault(name, getattr(home, name))
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
+__all__ = [
+    "Cut",
+    "Delay",
+    "Empty",
+    "EmulatedProvider",
+    "EmulatedRequest",
+    "Emulator",
+    "ErrorIn200",
+    "Hang",
+    "Journal",
+    "JournalEntry",
+    "Malformed",
+    "ManualClock",
+    "Overloaded",
+    "QuotaSpent",
+    "RateLimited",
+    "Reply",
+    "Reset",
+    "Responder",
+    "ScriptedCall",
+    "ScriptedProvider",
+    "Slow",
+    "Status",
+    "Step",
+    "Timer",
+    "Value",
+]

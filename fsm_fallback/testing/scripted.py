@@ -1,0 +1,258 @@
+"""A provider that plays a script: answers, exceptions, delays and hangs, in virtual time.
+
+It decides what the n-th call gets and how long that takes on a `ManualClock`. It knows nothing of
+chains, breakers or drivers; it never sleeps.
+
+Synchronous and asynchronous calls take the same virtual time and end the same way. A synchronous
+call is given its time-out and stops there; an asynchronous one moves the clock from timer to timer,
+so that whoever set a timer cancels it at exactly that instant. An answer that is due at the very
+instant of the time-out wins in both.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import attrs
+
+from fsm_fallback.core.bounds import refuse_problems
+from fsm_fallback.testing.durations import check_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fsm_fallback.core.outcome import Fault
+    from fsm_fallback.providers.protocol import ModelInfo
+    from fsm_fallback.testing.clock import ManualClock
+
+
+@attrs.frozen
+class Value:
+    """A step that returns `value` as it is, even if it is an exception, a class or a step."""
+
+    value: object
+
+
+@attrs.frozen
+class Delay:
+    """A step that takes time before another step follows.
+
+    Args:
+        seconds: How long, finite and >= 0.
+        then: The step that follows: an answer, an exception, another `Delay`, a `Hang`.
+    """
+
+    seconds: float = attrs.field(validator=check_duration)
+    then: object = None
+
+
+@attrs.frozen
+class Hang:
+    """A step that never ends by itself: a time-out or a cancellation has to end it."""
+
+
+@attrs.frozen
+class ScriptedCall:
+    """One call that a `ScriptedProvider` received.
+
+    `at` is the time on its clock, None without one; `timeout` the seconds it was given, None if
+    none.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    at: float | None
+    timeout: float | None
+
+
+Exhausted: TypeAlias = Literal["fail", "repeat"]
+_EXHAUSTED: Final = ("fail", "repeat")
+
+
+class ScriptedProvider:
+    """A `ModelProvider` for tests whose n-th call plays the n-th step of a script.
+
+    Args:
+        name: Its name in the chain.
+        script: One step per call: an exception (instance or class) is raised, `Delay` and `Hang`
+            take time, `Value(...)` returns what it holds, and anything else is returned as it is.
+        clock: The clock whose time delays take. Needed by `Delay`; give the chain the same one.
+        exhausted: After the last step, "fail" raises an `AssertionError` that names provider and
+            call; "repeat" plays the last step again.
+        model: As in `ModelInfo`, like the following four.
+        account: Whose credit and keys it uses.
+        capabilities: What it can do, such as "tools".
+        context_window: Tokens it takes at most.
+        price: What it costs.
+        classify: As for `@provider`: turns an exception of it into a `Fault`.
+
+    Raises:
+        ConfigurationError: If the name is empty, a `Delay` has no clock, the script is empty though
+            it is to be repeated, or `exhausted` or `capabilities` is no such thing.
+
+    Safe to call from many threads and tasks: each call gets its own step.
+    """
+
+    timeout_arg: Final = "timeout"
+
+    def __init__(
+        self,
+        name: str,
+        script: Iterable[object] = (),
+        *,
+        clock: ManualClock | None = None,
+        exhausted: Exhausted = "fail",
+        model: str | None = None,
+        account: str | None = None,
+        capabilities: Iterable[str] = (),
+        context_window: int | None = None,
+        price: object = None,
+        classify: Callable[[BaseException], Fault] | None = None,
+    ) -> None:
+        from fsm_fallback.providers.protocol import ModelInfo  # noqa: PLC0415  # the clock and the emulator do without providers
+
+        steps = tuple(script)
+        refuse_problems(_problems(name, steps, clock, exhausted, capabilities))
+        self.name: Final = name
+        self.info: Final[ModelInfo] = ModelInfo(
+            model=model,
+            account=account,
+            capabilities=frozenset(capabilities),
+            context_window=context_window,
+            price=price,
+        )
+        self.classify: Final = classify
+        self._steps: Final = steps
+        self._clock: Final = clock
+        self._exhausted: Final = exhausted
+        self._calls: list[ScriptedCall] = []
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"ScriptedProvider({self.name!r}, {len(self._steps)} steps)"
+
+    @property
+    def calls(self) -> list[ScriptedCall]:
+        """The calls received so far, in order; a copy."""
+        with self._lock:
+            return list(self._calls)
+
+    def call(self, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Play the next step.
+
+        Args:
+            *args: Recorded, not read, like `kwargs`.
+            timeout: Seconds after which to give up; None waits without end.
+            **kwargs: See `args`.
+
+        Raises:
+            TimeoutError: If the step takes longer than `timeout`. The clock, if any, has then
+                moved by exactly `timeout`.
+            AssertionError: If the script is exhausted, or a hang has no time-out to end it.
+        """
+        started_at, step = self._take(args, kwargs, timeout)
+        seconds, result = _unfold(step)
+        # Instants are compared, as timers are: a sum may round two durations to one instant.
+        if timeout is not None and started_at + timeout < started_at + seconds:
+            self._spend(started_at, timeout)
+            raise TimeoutError(f"provider {self.name!r} did not answer in {timeout!r} s")
+        if math.isinf(seconds):
+            raise AssertionError(
+                f"provider {self.name!r} hangs in a synchronous call without a timeout, "
+                "which would never end; pass one, such as an attempt timeout"
+            )
+        self._spend(started_at, seconds)
+        return _deliver(result)
+
+    async def acall(
+        self,
+        *args: Any,
+        timeout: float | None = None,  # noqa: ASYNC109  # the keyword of `call`, recorded alike
+        **kwargs: Any,
+    ) -> Any:
+        """Play the next step; whoever awaits it ends it early by cancelling.
+
+        Args:
+            *args: Recorded, not read, like `kwargs`.
+            timeout: Recorded only: who sets a limit on awaited work cancels it.
+            **kwargs: See `args`.
+
+        Raises:
+            AssertionError: If the script is exhausted.
+        """
+        _, step = self._take(args, kwargs, timeout)
+        seconds, result = _unfold(step)
+        if seconds > 0:
+            await self._wait(seconds)
+        return _deliver(result)
+
+    def _take(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
+    ) -> tuple[float, object]:
+        at = None if self._clock is None else self._clock()
+        started_at = 0.0 if at is None else at
+        with self._lock:
+            self._calls.append(ScriptedCall(args, kwargs, at, timeout))
+            number = len(self._calls)
+        if number <= len(self._steps):
+            return started_at, self._steps[number - 1]
+        if self._exhausted == "repeat":
+            return started_at, self._steps[-1]
+        raise AssertionError(
+            f"call {number} of provider {self.name!r} is past its script of {len(self._steps)} "
+            "steps; add steps or pass exhausted='repeat'"
+        )
+
+    def _spend(self, started_at: float, seconds: float) -> None:
+        if self._clock is not None and seconds > 0:
+            self._clock.advance_to(started_at + seconds)
+
+    async def _wait(self, seconds: float) -> None:
+        if self._clock is not None:
+            await self._clock.pass_time(seconds)
+        else:
+            from anyio import sleep_forever  # noqa: PLC0415  # no event loop in synchronous tests
+
+            await sleep_forever()
+
+
+def _problems(
+    name: object,
+    steps: tuple[object, ...],
+    clock: ManualClock | None,
+    exhausted: str,
+    capabilities: Iterable[str],
+) -> Iterator[str]:
+    if not isinstance(name, str) or not name:
+        yield f"name is {name!r}; give a non-empty string"
+    if exhausted not in _EXHAUSTED:
+        yield f"exhausted is {exhausted!r}; give one of {', '.join(_EXHAUSTED)}"
+    if not steps and exhausted == "repeat":
+        yield "script is empty, so there is no step to repeat; add one"
+    if clock is None and any(isinstance(step, Delay) for step in steps):
+        yield "script has a Delay, which takes the time of a clock; give clock=ManualClock()"
+    if isinstance(capabilities, str):
+        yield f"capabilities is {capabilities!r}; give a set of strings"
+
+
+def _unfold(step: object) -> tuple[float, object]:
+    """Return how many seconds a step takes (infinite for a hang) and what it then comes to."""
+    seconds = 0.0
+    while isinstance(step, Delay):
+        seconds += step.seconds
+        step = step.then
+    return (math.inf, None) if isinstance(step, Hang) else (seconds, step)
+
+
+def _deliver(result: object) -> object:
+    match result:
+        case Value(value):
+            return value
+        case BaseException():
+            raise result.with_traceback(None)  # a repeated step collects no old frames
+        case type() if issubclass(result, BaseException):
+            raise result
+        case _:
+            return result

@@ -1,0 +1,391 @@
+"""The breaker, told what to do: holds, operators, restored snapshots, and what it records."""
+
+import math
+
+import pytest
+
+from fsm_fallback import BreakerState, Fault, FaultKind
+from fsm_fallback.core.breaker_rows import BREAKER
+
+S = BreakerState
+LIMITED = Fault(FaultKind.RATE_LIMIT, retry_after=7.0)
+OPERATORS = {
+    "force_open": S.FORCED_OPEN,
+    "disable": S.DISABLED,
+    "observe": S.OBSERVING,
+    "reset": S.CLOSED,
+}
+
+
+def in_state(breaker, state):
+    """Lead a breaker from CLOSED into a state."""
+    if state in (S.OPEN, S.HALF_OPEN):
+        breaker.trip()
+    if state is S.HALF_OPEN:
+        breaker.probe()
+    for word, target in OPERATORS.items():
+        if state is target is not S.CLOSED:
+            getattr(breaker, word)(breaker.now)
+    assert breaker.state is state
+    return breaker
+
+
+class TestHolds:
+    """The provider, or an operator, named a time."""
+
+    def test_a_hold_opens_until_exactly_the_named_time(self, make):
+        """No jitter, whatever the sample; and no backoff step."""
+        breaker = make(jitter=0.9, sample=0.0)
+        breaker.hold(7.0, breaker.admit(), LIMITED)
+        assert (breaker.state, breaker.open_until, breaker.step) == (S.OPEN, 7.0, 0)
+        assert breaker.cause is LIMITED
+
+    def test_a_hold_is_left_through_a_probe(self, make):
+        """One tick before the time nobody is admitted, at it one caller is."""
+        breaker = make()
+        breaker.hold(7.0, breaker.admit(), LIMITED)
+        breaker.now = math.nextafter(7.0, 0.0)
+        assert breaker.admit() is None
+        breaker.now = 7.0
+        assert breaker.admit() is not None
+        assert breaker.state is S.HALF_OPEN
+        assert breaker.admit() is None
+
+    def test_a_hold_is_capped(self, make):
+        """A provider that names a week is asked again after the cap."""
+        breaker = make(max_hold=3_600.0)
+        breaker.hold(7 * 86_400.0, breaker.admit())
+        assert breaker.open_until == 3_600.0
+
+    def test_a_hold_until_now_opens_for_the_next_caller(self, make):
+        """`Retry-After: 0` is a hold without length: the next caller is a probe."""
+        breaker = make()
+        breaker.hold(0.0, breaker.admit())
+        assert breaker.state is S.OPEN
+        assert breaker.admit() is not None
+        assert breaker.state is S.HALF_OPEN
+
+    def test_a_hold_until_a_time_that_has_passed_lasts_until_now(self, make):
+        """It never reaches into the past."""
+        breaker = make(at=100.0)
+        breaker.breaker.hold(10.0, 100.0, breaker.admit())
+        assert breaker.open_until == 100.0
+
+    def test_a_hold_shortens_no_longer_opening(self, make):
+        """Neither its time nor its cause changes."""
+        breaker = make(open_duration=30.0)
+        leases = [breaker.admit(), breaker.admit()]
+        breaker.trip()
+        before = breaker.breaker.snapshot(0.0)
+        breaker.hold(29.0, leases[0], LIMITED)
+        breaker.hold(30.0, leases[1], LIMITED)
+        after = breaker.breaker.snapshot(0.0)
+        assert (after.open_until, after.cause, after.generation) == (
+            before.open_until,
+            before.cause,
+            before.generation,
+        )
+
+    def test_a_late_hold_lengthens_an_opening(self, make):
+        """It is an instruction about the future, whenever its call began."""
+        breaker = make(open_duration=30.0)
+        late = breaker.admit()
+        breaker.trip()
+        breaker.hold(100.0, late, LIMITED)
+        assert (breaker.open_until, breaker.cause, breaker.step) == (100.0, LIMITED, 1)
+
+    def test_a_late_hold_opens_a_closed_breaker(self, make):
+        """The provider says so now, though it was asked before."""
+        breaker = make()
+        late = breaker.admit()
+        breaker.trip()
+        breaker.cool_down()
+        breaker.play(".")
+        breaker.hold(5.0, late)
+        assert breaker.state is S.OPEN
+
+    def test_a_probe_that_is_told_to_wait_reopens(self, make):
+        """Until the named time, at the same backoff step."""
+        breaker = make()
+        breaker.trip()
+        lease = breaker.probe()
+        breaker.hold(7.0, lease, LIMITED)
+        assert (breaker.state, breaker.opened_for, breaker.step) == (S.OPEN, 7.0, 1)
+
+    def test_a_hold_raises_no_later_backoff(self, make):
+        """The first trip after it is a first trip."""
+        breaker = make()
+        breaker.hold(7.0, breaker.admit())
+        breaker.cool_down()
+        breaker.play(".")
+        breaker.play("F")
+        assert (breaker.step, breaker.opened_for) == (1, 30.0)
+
+    def test_holds_that_repeat_grow_up_to_the_cap(self, make):
+        """A quarter of an hour, a half, and from then on an hour."""
+        breaker = make(max_hold=3_600.0)
+        breaker.hold(900.0, breaker.admit())
+        seen = [breaker.opened_for]
+        for _ in range(3):
+            breaker.hold(900.0, breaker.probe())
+            seen.append(breaker.opened_for)
+        assert seen == [900.0, 1_800.0, 3_600.0, 3_600.0]
+
+    def test_holds_repeated_for_ever_stay_finite(self, make):
+        """The exponent is clamped before the power is taken."""
+        breaker = make()
+        breaker.hold(900.0, breaker.admit())
+        for _ in range(2_000):
+            breaker.hold(900.0, breaker.probe())
+        assert breaker.opened_for == 3_600.0
+
+    def test_a_success_makes_the_next_hold_a_first_one(self, make):
+        """The series is over once the provider has answered."""
+        breaker = make()
+        breaker.hold(900.0, breaker.admit())
+        breaker.cool_down()
+        breaker.play(".")
+        assert breaker.holds == 0
+        breaker.hold(900.0, breaker.admit())
+        assert breaker.opened_for == 900.0
+
+    @pytest.mark.parametrize("outcome", "F-")
+    def test_what_is_no_success_does_not_end_the_series(self, make, outcome):
+        """A probe that failed or left says nothing against the hold."""
+        breaker = make()
+        breaker.hold(900.0, breaker.admit())
+        breaker.cool_down()
+        breaker.play(outcome)
+        if breaker.state is S.OPEN:
+            breaker.cool_down()
+        breaker.hold(900.0, breaker.admit())
+        assert breaker.opened_for == 1_800.0
+
+    def test_calls_told_together_to_wait_are_one_hold(self, make):
+        """Ten calls of one burst do not make an hour of a minute."""
+        breaker = make()
+        leases = [breaker.admit() for _ in range(10)]
+        for lease in leases:
+            breaker.hold(60.0, lease)
+        assert (breaker.holds, breaker.open_until) == (1, 60.0)
+
+    @pytest.mark.parametrize("state", [S.FORCED_OPEN, S.DISABLED, S.OBSERVING])
+    def test_an_operators_word_stands_against_a_hold(self, make, state):
+        """Neither the provider nor anybody else overrules it."""
+        breaker = make()
+        lease = breaker.admit()
+        in_state(breaker, state)
+        breaker.hold(60.0, lease, LIMITED)
+        assert (breaker.state, breaker.open_until, breaker.cause) == (state, None, None)
+
+    def test_an_operators_hold_lasts_as_long_as_they_said(self, make):
+        """What providers named before does not stretch it."""
+        breaker = make()
+        breaker.hold(900.0, breaker.admit())
+        breaker.cool_down()
+        breaker.play("-")
+        breaker.hold(60.0)
+        assert breaker.opened_for == 60.0
+
+    def test_an_operators_hold_does_not_stretch_what_a_provider_names(self, make):
+        """The provider named a time once, so it is believed."""
+        breaker = make()
+        breaker.hold(60.0)
+        breaker.hold(7.0, breaker.probe(), LIMITED)
+        assert breaker.opened_for == 7.0
+
+
+class TestOperators:
+    """By hand, from every state."""
+
+    @pytest.mark.parametrize("word", OPERATORS)
+    @pytest.mark.parametrize("state", S)
+    def test_an_operators_word_leads_from_every_state_to_its_own(self, make, word, state):
+        """With empty evidence, no backoff, no holds and no cause."""
+        breaker = in_state(make(), state)
+        generation = breaker.generation
+        getattr(breaker, word)(breaker.now)
+        assert breaker.state is OPERATORS[word]
+        if state is not OPERATORS[word]:
+            assert (breaker.step, breaker.holds, breaker.cause) == (0, 0, None)
+            assert (breaker.open_until, breaker.evidence.calls) == (None, 0)
+            assert breaker.generation == generation + 1
+
+    @pytest.mark.parametrize("word", ["force_open", "disable", "observe"])
+    def test_a_word_said_twice_changes_nothing(self, make, word):
+        """No new generation: leases that are out stay good."""
+        breaker = make()
+        getattr(breaker, word)(0.0)
+        before = breaker.breaker.snapshot(0.0)
+        getattr(breaker, word)(0.0)
+        assert breaker.breaker.snapshot(0.0) == before
+
+    def test_a_reset_of_a_closed_breaker_outdates_what_is_out(self, make):
+        """Its evidence is gone, and an outcome from before is late."""
+        breaker = make(minimum_calls=2)
+        breaker.play("F")
+        lease = breaker.admit()
+        breaker.reset(0.0)
+        breaker.settle(lease, "F")
+        assert (breaker.generation, breaker.evidence.calls) == (1, 0)
+
+    def test_forced_open_refuses_for_ever(self, make):
+        """Time does not lead out of it, and nobody knows when to come back."""
+        breaker = make()
+        breaker.force_open(0.0)
+        breaker.now = 1e9
+        assert breaker.admit() is None
+        assert breaker.retry_at is None
+
+    def test_disabled_admits_all_and_counts_nothing(self, make):
+        """However many fail."""
+        breaker = make()
+        breaker.disable(0.0)
+        breaker.play("F" * 50 + "." * 50 + "-")
+        snapshot = breaker.breaker.snapshot(0.0)
+        assert (snapshot.state, snapshot.calls, snapshot.in_flight) == (S.DISABLED, 0, 0)
+
+    def test_observing_admits_all_counts_and_never_trips(self, make):
+        """A shadow roll-out shows what would have happened."""
+        breaker = make()
+        breaker.observe(0.0)
+        breaker.play("F" * 8 + "..-")
+        snapshot = breaker.breaker.snapshot(0.0)
+        assert (snapshot.state, snapshot.calls, snapshot.failures) == (S.OBSERVING, 10, 8)
+        assert snapshot.failure_ratio == 0.8
+
+    def test_who_did_it_and_why_is_recorded(self, make):
+        """For a word that changed nothing, too: an operator acted."""
+        steps = []
+        breaker = make(record=steps.append)
+        breaker.force_open(0.0, actor="ops", reason="drill")
+        breaker.force_open(0.0, actor="ops", reason="again")
+        assert [(step.verdict, step.actor, step.reason) for step in steps] == [
+            ("moved", "ops", "drill"),
+            ("stayed", "ops", "again"),
+        ]
+
+
+class TestRestoring:
+    """A breaker takes over how another stood."""
+
+    def test_an_opening_comes_back_with_the_time_that_was_left(self, make):
+        """On a clock of its own, with step, holds and cause."""
+        old = make(open_duration=30.0)
+        old.trip()
+        old.now = 10.0
+        new = make(at=5_000.0)
+        new.restore(old.snapshot(old.now), new.now)
+        assert (new.state, new.opened_for, new.step) == (S.OPEN, 20.0, 1)
+        assert new.cause is old.cause
+
+    def test_an_opening_that_was_over_is_over(self, make):
+        """The next caller is a probe; no time is owed."""
+        old = make(open_duration=30.0)
+        old.trip()
+        new = make(at=5_000.0)
+        new.restore(old.snapshot(100.0), new.now)
+        assert new.open_until == 5_000.0
+        assert new.admit() is not None
+
+    def test_half_open_comes_back_open_and_cooled_down(self, make):
+        """The probes of the old one are nobody's here."""
+        old = in_state(make(), S.HALF_OPEN)
+        new = make(at=5_000.0)
+        new.restore(old.snapshot(old.now), new.now)
+        assert (new.state, new.open_until) == (S.OPEN, 5_000.0)
+        assert new.admit() is not None
+        assert new.state is S.HALF_OPEN
+
+    @pytest.mark.parametrize("state", [S.CLOSED, S.FORCED_OPEN, S.DISABLED, S.OBSERVING])
+    def test_the_other_states_come_back_as_they_were(self, make, state):
+        """With empty evidence and no open time."""
+        old = in_state(make(minimum_calls=9), state)
+        if old.state is not S.FORCED_OPEN:
+            old.play("F")
+        new = make(at=5_000.0)
+        new.restore(old.snapshot(0.0), new.now)
+        assert (new.state, new.open_until, new.evidence.calls) == (state, None, 0)
+
+    def test_the_count_of_holds_comes_back(self, make):
+        """A restart makes no first hold of a second one."""
+        old = make()
+        old.hold(900.0, old.admit())
+        new = make(at=5_000.0)
+        new.restore(old.snapshot(0.0), new.now)
+        new.hold(900.0, new.probe())
+        assert new.opened_for == 1_800.0
+
+    def test_what_was_out_before_is_late(self, make):
+        """A lease of the breaker that was overwritten is none of the new one's."""
+        breaker = make()
+        lease = breaker.admit()
+        breaker.restore(make().snapshot(0.0), 0.0)
+        breaker.settle(lease, "F")
+        assert breaker.state is S.CLOSED
+
+    def test_a_restored_breaker_says_so(self, make):
+        """One record, without a row: no table declares it."""
+        steps, old = [], make()
+        old.trip()
+        new = make(record=steps.append)
+        new.restore(old.snapshot(0.0), 0.0)
+        (step,) = steps
+        assert (step.trigger, step.row, step.verdict) == ("restore", None, "moved")
+        assert (step.source, step.target) == (S.CLOSED, S.OPEN)
+
+
+class TestRecords:
+    """What a breaker says of itself."""
+
+    def test_only_what_changes_state_is_recorded_by_default(self, make):
+        """Opening, the first probe, closing."""
+        steps = []
+        breaker = make(record=steps.append)
+        breaker.play(".-")
+        breaker.trip()
+        breaker.cool_down()
+        breaker.play(".")
+        assert [(step.trigger, step.target) for step in steps] == [
+            ("fail", S.OPEN),
+            ("admit", S.HALF_OPEN),
+            ("succeed", S.CLOSED),
+        ]
+
+    def test_every_firing_is_recorded_if_asked_for(self, make):
+        """Rows that stay, and refusals, too."""
+        steps = []
+        breaker = make(record=steps.append, stays=True)
+        breaker.play(".F")
+        breaker.admit()
+        assert [(step.trigger, step.verdict) for step in steps] == [
+            ("admit", "stayed"),
+            ("succeed", "stayed"),
+            ("admit", "stayed"),
+            ("fail", "moved"),
+            ("admit", "refused"),
+        ]
+
+    def test_a_record_says_what_the_guard_compared(self, make):
+        """The pending outcome is in the numbers, as it was in the decision."""
+        steps = []
+        breaker = make(record=steps.append, minimum_calls=2)
+        breaker.play(".F")
+        (step,) = steps
+        assert step.because == {
+            "failure_ratio": 0.5,
+            "calls": 2,
+            "threshold": 0.5,
+            "minimum_calls": 2,
+        }
+
+    def test_a_record_names_its_row_lease_and_fault(self, make):
+        """The lease is the one whose outcome fired it."""
+        steps = []
+        breaker = make(record=steps.append)
+        lease = breaker.admit()
+        breaker.settle(lease, "F")
+        (step,) = steps
+        assert BREAKER.id_of(step.row).startswith("T")
+        assert (step.lease, step.generation) == (lease.number, lease.generation)
+        assert step.fault.kind is FaultKind.TRANSIENT

@@ -1,0 +1,195 @@
+"""Configurations: every default, and everything that cannot work, said in one go."""
+
+import math
+
+import attrs
+import pytest
+
+from fsm_fallback import BreakerConfig, ConfigurationError, CountWindow, FallbackConfig, Sequential
+
+RATIOS = [0, 0.0, -0.1, 1.01, 2]
+SECONDS = [0, -1, -0.5]
+COUNTS = [0, -1, 1.0, 2.5]
+NO_NUMBERS = [True, False, "1", b"1", None, math.nan, math.inf, -math.inf, [1], {}]
+
+BAD_BREAKERS = {
+    "window": [100, None, "100", (100,), {}],
+    "failure_ratio": RATIOS + NO_NUMBERS,
+    "minimum_calls": COUNTS + NO_NUMBERS,
+    "open_duration": SECONDS + NO_NUMBERS,
+    "backoff_factor": [0, 0.99, -2, 1001, *NO_NUMBERS],
+    "max_open_duration": SECONDS + NO_NUMBERS,
+    "jitter": [-0.1, 1, 1.0, 1.5, *NO_NUMBERS],
+    "probe_calls": COUNTS + NO_NUMBERS,
+    "probe_concurrency": COUNTS + NO_NUMBERS,
+    "probe_timeout": SECONDS + NO_NUMBERS,
+    "early_verdict": [0, 1, "yes", None],
+    "max_hold": SECONDS + NO_NUMBERS,
+}
+BAD_CHAINS = {
+    "breaker": [None, {}, "default", BreakerConfig],
+    "deadline": SECONDS + [value for value in NO_NUMBERS if value is not None],
+    "attempt_timeout": SECONDS + [value for value in NO_NUMBERS if value is not None],
+    "strategy": [None, "sequential", Sequential],
+    "audit": ["loud", "", "MOVES", None, True, ["moves"]],
+}
+GOOD_BREAKERS = {
+    "failure_ratio": [1, 1.0, 5e-324],
+    "minimum_calls": [1, 100],
+    "open_duration": [5e-324, 300, 1],
+    "backoff_factor": [1, 1.0, 1000],
+    "max_open_duration": [30, 1e300],
+    "jitter": [0, 0.0, 0.999],
+    "probe_calls": [1, 10_000],
+    "probe_timeout": [5e-324, 1e300],
+    "early_verdict": [True, False],
+    "max_hold": [5e-324, 1e300],
+}
+
+
+def cases(table):
+    """Every field with every value."""
+    return [(field, value) for field, values in table.items() for value in values]
+
+
+def problems_of(config, **parameters):
+    """What a configuration says is wrong."""
+    with pytest.raises(ConfigurationError) as caught:
+        config(**parameters)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(("field", "value"), cases(BAD_BREAKERS))
+def test_a_breakers_parameter_that_cannot_work_is_refused(field, value):
+    """The message names the field, the value and the remedy, and no other field."""
+    problem, *others = problems_of(BreakerConfig, **{field: value})
+    assert problem.startswith(f"BreakerConfig.{field} is {value!r}; give ")
+    assert all(other.startswith(f"BreakerConfig.{field} ") for other in others)
+
+
+@pytest.mark.parametrize(("field", "value"), cases(GOOD_BREAKERS))
+def test_a_breakers_parameter_at_its_bound_is_taken(field, value):
+    """As it was given."""
+    assert getattr(BreakerConfig(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(("field", "value"), cases(BAD_CHAINS))
+def test_a_chains_parameter_that_cannot_work_is_refused(field, value):
+    """The message names the field, the value and the remedy, once."""
+    (problem,) = problems_of(FallbackConfig, **{field: value})
+    assert problem.startswith(f"FallbackConfig.{field} is {value!r}; give ")
+
+
+def test_every_field_is_tried():
+    """A new parameter needs its bound, and its line here."""
+    assert list(BAD_BREAKERS) == [field.name for field in attrs.fields(BreakerConfig)]
+    assert list(BAD_CHAINS) == [field.name for field in attrs.fields(FallbackConfig)]
+
+
+def test_all_problems_of_a_breaker_are_named_at_once():
+    """One per field, in the order of the fields."""
+    bad = {field: values[0] for field, values in BAD_BREAKERS.items()}
+    problems = problems_of(BreakerConfig, **bad)
+    assert [problem.split()[0] for problem in problems] == [
+        f"BreakerConfig.{field}" for field in bad
+    ]
+
+
+def test_all_problems_of_a_chain_are_named_at_once():
+    """One per field, in the order of the fields."""
+    bad = {field: values[0] for field, values in BAD_CHAINS.items()}
+    problems = problems_of(FallbackConfig, **bad)
+    assert [problem.split()[0] for problem in problems] == [
+        f"FallbackConfig.{field}" for field in bad
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        (
+            {"minimum_calls": 101},
+            "minimum_calls is 101, above the window of 100, so never reached",
+        ),
+        (
+            {"window": CountWindow(9)},
+            "minimum_calls is 10, above the window of 9, so never reached",
+        ),
+        (
+            {"probe_concurrency": 2},
+            "probe_concurrency is 2, above probe_calls 1",
+        ),
+        (
+            {"open_duration": 301.0},
+            "max_open_duration is 300.0, below open_duration 301.0",
+        ),
+    ],
+)
+def test_parameters_that_do_not_go_together_are_refused(parameters, problem):
+    """Each alone is within its bounds; the remedy follows."""
+    (told,) = problems_of(BreakerConfig, **parameters)
+    assert told.startswith(f"BreakerConfig.{problem}; ")
+
+
+def test_parameters_equal_at_the_bound_go_together():
+    """As many as fit."""
+    BreakerConfig(
+        window=CountWindow(10),
+        minimum_calls=10,
+        probe_calls=3,
+        probe_concurrency=3,
+        open_duration=300.0,
+    )
+
+
+def test_the_defaults_are_those_of_the_design():
+    """Changing one changes every breaker in the field."""
+    assert attrs.asdict(BreakerConfig()) == {
+        "window": {"size": 100},
+        "failure_ratio": 0.5,
+        "minimum_calls": 10,
+        "open_duration": 30.0,
+        "backoff_factor": 2.0,
+        "max_open_duration": 300.0,
+        "jitter": 0.1,
+        "probe_calls": 1,
+        "probe_concurrency": 1,
+        "probe_timeout": 600.0,
+        "early_verdict": True,
+        "max_hold": 3600.0,
+    }
+    chain = FallbackConfig()
+    assert (chain.deadline, chain.attempt_timeout, chain.audit) == (None, None, "moves")
+    assert (chain.breaker, chain.strategy) == (BreakerConfig(), Sequential())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "seconds"),
+    [
+        ({}, 600.0),
+        ({"deadline": 20.0}, 600.0),
+        ({"attempt_timeout": 5.0}, 6.0),
+        ({"attempt_timeout": 5.0, "deadline": 20.0}, 21.0),
+        ({"attempt_timeout": 5.0, "breaker": BreakerConfig(probe_timeout=3.0)}, 3.0),
+        ({"attempt_timeout": 5_000.0}, 600.0),
+    ],
+)
+def test_a_probe_in_a_chain_is_overdue_soon_after_its_attempt(parameters, seconds):
+    """The longest an attempt may take, and a second; never longer than was said of the breaker."""
+    assert FallbackConfig(**parameters).breaker_in_chain.probe_timeout == seconds
+
+
+def test_a_configuration_cannot_be_changed():
+    """What runs keeps its numbers."""
+    with pytest.raises(AttributeError):
+        BreakerConfig().jitter = 0.5
+    with pytest.raises(AttributeError):
+        FallbackConfig().deadline = 5.0
+
+
+def test_parameters_go_by_name_only():
+    """Two numbers in a row say nothing."""
+    with pytest.raises(TypeError):
+        BreakerConfig(CountWindow(10))
+    with pytest.raises(TypeError):
+        FallbackConfig(BreakerConfig())

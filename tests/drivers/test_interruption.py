@@ -1,0 +1,290 @@
+"""The caller leaves: cancellation, Ctrl-C, exit. Nothing is counted, nothing stays out."""
+
+import asyncio
+import gc
+import threading
+
+import anyio
+import pytest
+
+from fsm_fallback import BreakerState, FallbackConfig, FallbackProvider, provider
+from fsm_fallback.testing import Hang, ScriptedProvider
+
+SOON = 0.02
+TURNS = 1_000
+LEAVING = [KeyboardInterrupt, SystemExit]
+
+
+def down():
+    """An outage."""
+    return ConnectionError("down")
+
+
+def untouched(llm, name):
+    """Whether a breaker looks as if it had never been asked."""
+    snapshot = llm.breaker(name).snapshot()
+    return (snapshot.state, snapshot.calls, snapshot.in_flight) == (BreakerState.CLOSED, 0, 0)
+
+
+def last_word(llm):
+    """How the last call ended, as the audit tells it."""
+    *_, last = (record for record in llm.audit.records() if record["machine"] == "chain")
+    return last["trigger"], last["to"]
+
+
+async def until(reached):
+    """Let the other tasks run until something is so."""
+    for _ in range(TURNS):
+        if reached():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"not reached in {TURNS} turns of the loop")
+
+
+async def reach(scripted, calls=1):
+    """Let the other tasks run until a provider has been called."""
+    await until(lambda: len(scripted.calls) >= calls)
+
+
+class TestCancellation:
+    """Of the task, of a scope around it, by a time-out of the caller's."""
+
+    @pytest.mark.parametrize("limits", [{}, {"attempt_timeout": 600.0}, {"deadline": 600.0}])
+    @pytest.mark.parametrize("method", ["acall", "adetailed"])
+    def test_a_cancelled_task_leaves_nothing_behind(self, limits, method):
+        """The second provider is not asked, and the cancellation arrives."""
+        asked = []
+
+        @provider("a")
+        async def stuck(prompt):
+            asked.append(prompt)
+            await asyncio.Event().wait()
+
+        second = ScriptedProvider("b", ["no"])
+        llm = FallbackProvider(stuck, second, config=FallbackConfig(**limits))
+
+        async def main():
+            task = asyncio.create_task(getattr(llm, method)("why"))
+            await until(lambda: asked)
+            assert llm.breaker("a").snapshot().in_flight == 1
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main())
+        assert untouched(llm, "a")
+        assert second.calls == []
+        assert last_word(llm) == ("abandon", "abandoned")
+
+    def test_a_time_out_of_the_callers_is_theirs(self, chain):
+        """It is raised as such, and speaks against nobody."""
+        llm, (_, second) = chain({"a": [Hang()], "b": ["no"]})
+
+        async def main():
+            async with asyncio.timeout(SOON):
+                await llm.acall("why")
+
+        with pytest.raises(TimeoutError):
+            asyncio.run(main())
+        assert untouched(llm, "a")
+        assert second.calls == []
+
+    def test_a_scope_around_a_call_ends_it_quietly(self, chain):
+        """As anyio has it."""
+        llm, (_, second) = chain({"a": [Hang()], "b": ["no"]})
+
+        async def main():
+            with anyio.move_on_after(SOON) as scope:
+                await llm.acall("why")
+            return scope.cancelled_caught
+
+        assert anyio.run(main)
+        assert untouched(llm, "a")
+        assert second.calls == []
+
+    def test_a_task_group_that_fails_cancels_the_call(self, chain):
+        """The other task's error is what is raised."""
+        llm, (first,) = chain({"a": [Hang()]})
+
+        async def fail_later():
+            await reach(first)
+            raise LookupError
+
+        async def main():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(llm.acall("why"))
+                group.create_task(fail_later())
+
+        with pytest.raises(ExceptionGroup) as caught:
+            asyncio.run(main())
+        assert [type(member) for member in caught.value.exceptions] == [LookupError]
+        assert untouched(llm, "a")
+
+    def test_what_failed_before_stays_counted(self, chain):
+        """The first provider did fail; the second did nothing."""
+        llm, (_, second) = chain({"a": [down()], "b": [Hang()]})
+
+        async def main():
+            task = asyncio.create_task(llm.acall("why"))
+            await reach(second)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main())
+        assert llm.breaker("a").state is BreakerState.OPEN
+        assert untouched(llm, "b")
+
+    def test_a_cancelled_probe_gives_its_slot_to_the_next_caller(self, chain, clock):
+        """The round goes on, and can be healed."""
+        llm, (first,) = chain({"a": [down(), Hang(), "back"]})
+
+        async def main():
+            with pytest.raises(ExceptionGroup):
+                await llm.acall("why")
+            clock.advance(30.0)
+            task = asyncio.create_task(llm.acall("why"))
+            await reach(first, 2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert llm.breaker("a").state is BreakerState.HALF_OPEN
+            return await llm.acall("why")
+
+        assert asyncio.run(main()) == "back"
+        assert llm.breaker("a").state is BreakerState.CLOSED
+
+    def test_a_provider_that_raises_something_else_when_cancelled_is_heard(self, chain):
+        """Its own error while it cleans up is its answer; the cancellation was swallowed by it."""
+
+        @provider("a")
+        async def stubborn(prompt):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise down() from None
+
+        second = ScriptedProvider("b", ["hello"])
+        llm = FallbackProvider(stubborn, second)
+
+        async def main():
+            task = asyncio.create_task(llm.acall("why"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+            return await task
+
+        assert asyncio.run(main()) == "hello"
+        assert llm.breaker("a").snapshot().in_flight == 0
+
+    def test_a_call_cancelled_in_a_thread_leaves_nothing_behind(self):
+        """The thread runs on; nobody waits for it, and its end is not counted."""
+        started, release, done = threading.Event(), threading.Event(), threading.Event()
+
+        @provider("a")
+        def stuck(prompt):
+            started.set()
+            release.wait(10.0)
+            done.set()
+
+        llm = FallbackProvider(stuck)
+
+        async def main():
+            task = asyncio.create_task(llm.acall("why"))
+            try:
+                await asyncio.to_thread(started.wait, 10.0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            finally:
+                release.set()
+
+        asyncio.run(main())
+        assert done.wait(10.0)
+        assert untouched(llm, "a")
+
+    def test_a_call_that_is_dropped_halfway_leaves_nothing_behind(self):
+        """Its coroutine is closed, as when a loop goes down with it."""
+
+        @provider("a")
+        async def stuck(prompt):
+            await asyncio.Event().wait()
+
+        second = ScriptedProvider("b", ["no"])
+        llm = FallbackProvider(stuck, second)
+
+        async def main():
+            call = llm.acall("why")
+            call.send(None)
+            assert llm.breaker("a").snapshot().in_flight == 1
+            call.close()
+
+        asyncio.run(main())
+        assert untouched(llm, "a")
+        assert second.calls == []
+        assert last_word(llm) == ("abandon", "abandoned")
+
+    def test_a_hundred_calls_cancelled_at_once_leave_nothing_behind(self, chain):
+        """However many are on their way."""
+        llm, (first,) = chain({"a": [Hang()] * 100})
+
+        async def main():
+            tasks = [asyncio.create_task(llm.acall("why")) for _ in range(100)]
+            await reach(first, 100)
+            assert llm.breaker("a").snapshot().in_flight == 100
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(task.cancelled() for task in tasks)
+
+        asyncio.run(main())
+        assert untouched(llm, "a")
+
+
+class TestLeaving:
+    """Ctrl-C and exit pass through untouched."""
+
+    @pytest.mark.parametrize("leaving", LEAVING)
+    @pytest.mark.parametrize("limits", [{}, {"deadline": 600.0}])
+    def test_they_pass_through_and_count_nothing(self, way, chain, leaving, limits):
+        """The very object, and the second provider is not asked."""
+        error = leaving("now")
+        llm, (_, second) = chain({"a": [error], "b": ["no"]}, **limits)
+        with pytest.raises(leaving) as caught:
+            way.detailed(llm, "why")
+        assert caught.value is error
+        assert untouched(llm, "a")
+        assert second.calls == []
+        assert last_word(llm) == ("abandon", "abandoned")
+
+    @pytest.mark.parametrize("leaving", LEAVING)
+    def test_they_pass_through_a_straight_call(self, chain, leaving):
+        """The healthy path is none without its exits."""
+        llm, (_, second) = chain({"a": [leaving()], "b": ["no"]})
+        with pytest.raises(leaving):
+            llm.call("why")
+        assert untouched(llm, "a")
+        assert second.calls == []
+        assert last_word(llm) == ("abandon", "abandoned")
+
+    @pytest.mark.parametrize("leaving", LEAVING)
+    def test_they_pass_through_a_classifier_and_leave_no_lease(self, leaving):
+        """Ctrl-C falls where it falls; what it leaves is released by the next operation."""
+
+        def classify(_):
+            raise leaving
+
+        llm = FallbackProvider(ScriptedProvider("a", [ConnectionError, "back"], classify=classify))
+        with pytest.raises(leaving):
+            llm.call("why")
+        gc.collect()
+        assert llm.call("why") == "back"
+        snapshot = llm.breaker("a").snapshot()
+        assert (snapshot.calls, snapshot.failures, snapshot.in_flight) == (1, 0, 0)
+
+    def test_a_chain_serves_on_afterwards(self, way, chain):
+        """One who left is no outage."""
+        llm, _ = chain({"a": [KeyboardInterrupt(), "hello"], "b": ["no"]})
+        with pytest.raises(KeyboardInterrupt):
+            way.detailed(llm, "why")
+        assert way.detailed(llm, "why").provider == "a"

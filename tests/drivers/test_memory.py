@@ -1,0 +1,222 @@
+"""A prompt is gone when its call is: no cycle, no record, no thread keeps it.
+
+The collector is off in these tests: what dies, dies because nothing refers to it any more.
+"""
+
+import asyncio
+import contextlib
+import gc
+import threading
+import weakref
+
+import pytest
+
+from fsm_fallback import BreakerConfig, FallbackConfig, FallbackProvider, Fault, FaultKind, provider
+
+BREAKER = BreakerConfig(minimum_calls=1)
+QUICK = FallbackConfig(breaker=BREAKER, deadline=30.0, attempt_timeout=10.0)
+SLOW = FallbackConfig(breaker=BREAKER)
+
+
+class Prompt:
+    """A prompt that can be watched."""
+
+
+@pytest.fixture
+def watched():
+    """Run something with a prompt, without the collector; whether the prompt is gone after."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+
+    def run(use):
+        prompt = Prompt()
+        seen = weakref.ref(prompt)
+        use(prompt)
+        del prompt
+        return seen() is None
+
+    yield run
+    if was_enabled:
+        gc.enable()
+
+
+def failing(name, error=ConnectionError, **more):
+    """A plain provider that fails with the prompt in its frame."""
+
+    @provider(name, **more)
+    def ask(prompt, **keywords):
+        kept = [prompt, keywords]
+        raise error(str(len(kept)))
+
+    return ask
+
+
+def answering(name):
+    """A plain provider that answers."""
+
+    @provider(name)
+    def ask(prompt, **keywords):
+        return "hello"
+
+    return ask
+
+
+def awaited(made):
+    """The same provider as a coroutine function."""
+    function = made.__wrapped__
+
+    @provider(made.name, classify=made.classify)
+    async def ask(prompt, **keywords):
+        await asyncio.sleep(0)
+        return function(prompt, **keywords)
+
+    return ask
+
+
+CHAINS = {
+    "answered": (answering("a"),),
+    "failed over": (failing("a"), answering("b")),
+    "failed": (failing("a"), failing("b", ValueError)),
+    "rejected": (failing("a", classify=lambda _: Fault(FaultKind.CALLER)),),
+}
+METHODS = ["call", "detailed"]
+
+
+@pytest.mark.parametrize("config", [QUICK, SLOW], ids=["with limits", "without"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("providers", CHAINS.values(), ids=CHAINS)
+def test_a_plain_call_keeps_no_prompt(watched, providers, method, config):
+    """Whether it was answered at once, after a failure, or not at all."""
+    llm = FallbackProvider(*providers, config=config)
+
+    def use(prompt):
+        with contextlib.suppress(ExceptionGroup):
+            getattr(llm, method)(prompt, more=prompt)
+
+    assert watched(use)
+
+
+@pytest.mark.parametrize("config", [QUICK, SLOW], ids=["with limits", "without"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("providers", CHAINS.values(), ids=CHAINS)
+def test_an_awaited_call_keeps_no_prompt(watched, providers, method, config):
+    """Over coroutine functions."""
+    llm = FallbackProvider(*map(awaited, providers), config=config)
+
+    def use(prompt):
+        async def main():
+            with contextlib.suppress(ExceptionGroup):
+                await getattr(llm, f"a{method}")(prompt, more=prompt)
+
+        asyncio.run(main())
+
+    assert watched(use)
+
+
+@pytest.mark.parametrize("providers", CHAINS.values(), ids=CHAINS)
+def test_a_call_through_worker_threads_keeps_no_prompt(watched, providers):
+    """Over plain functions, awaited."""
+    llm = FallbackProvider(*providers, config=QUICK)
+
+    def use(prompt):
+        async def main():
+            with contextlib.suppress(ExceptionGroup):
+                await llm.acall(prompt, more=prompt)
+
+        asyncio.run(main())
+        for thread in threading.enumerate():  # they end soon after their loop
+            if "AnyIO worker" in thread.name:
+                thread.join(10.0)
+
+    assert watched(use)
+
+
+def test_a_refused_call_keeps_no_prompt(watched):
+    """Breakers keep faults, and faults keep no requests."""
+    llm = FallbackProvider(failing("a"), config=SLOW)
+
+    def use(prompt):
+        for _ in range(3):
+            with contextlib.suppress(ExceptionGroup):
+                llm.call(prompt)
+
+    assert watched(use)
+
+
+def test_an_interrupted_call_keeps_no_prompt(watched):
+    """Whoever left left nothing behind."""
+    llm = FallbackProvider(failing("a", KeyboardInterrupt))
+
+    def use(prompt):
+        with contextlib.suppress(KeyboardInterrupt):
+            llm.call(prompt)
+
+    assert watched(use)
+
+
+@pytest.mark.parametrize("config", [QUICK, SLOW], ids=["with limits", "without"])
+def test_a_cancelled_call_keeps_no_prompt(watched, config):
+    """Nor its task, its scope, its timer."""
+
+    @provider("a")
+    async def stuck(prompt):
+        await asyncio.Event().wait()
+
+    llm = FallbackProvider(stuck, config=config)
+
+    def use(prompt):
+        async def main():
+            task = asyncio.create_task(llm.acall(prompt))
+            await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main())
+
+    assert watched(use)
+
+
+def test_an_attempt_cut_by_its_limit_keeps_no_prompt(watched):
+    """The trail has a `TimeoutError`, and that no frames."""
+
+    @provider("a")
+    async def stuck(prompt):
+        await asyncio.Event().wait()
+
+    llm = FallbackProvider(
+        stuck, awaited(answering("b")), config=FallbackConfig(attempt_timeout=0.01)
+    )
+
+    def use(prompt):
+        assert asyncio.run(llm.acall(prompt)) == "hello"
+
+    assert watched(use)
+
+
+def test_an_error_that_is_kept_keeps_its_prompt_until_it_is_dropped(watched):
+    """A traceback leads to frames; without the error it is gone."""
+    llm = FallbackProvider(failing("a"))
+    kept = []
+
+    def use(prompt):
+        try:
+            llm.call(prompt)
+        except ExceptionGroup as error:
+            kept.append(error)
+
+    assert not watched(use)
+
+    def use_and_drop(prompt):
+        use(prompt)
+        kept.clear()
+
+    assert watched(use_and_drop)
+
+
+def test_records_in_memory_keep_no_prompt(watched):
+    """The audit log reads tables, not requests."""
+    llm = FallbackProvider(failing("a"), answering("b"), audit="full")
+    assert watched(lambda prompt: llm.call(prompt, more=prompt))
+    assert llm.audit.records()
