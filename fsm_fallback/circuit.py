@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from threading import Lock, RLock
 from typing import Any, Final, assert_never
 
-from fsm_fallback.core.bounds import is_number, refuse_problems
+from fsm_fallback.core.bounds import is_number, refuse_problems, shown
 from fsm_fallback.core.breaker import OPERATORS, Breaker
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.events import BreakerStep
@@ -247,7 +247,7 @@ class CircuitBreaker:
         """
         if not isinstance(snapshot, BreakerSnapshot):
             raise ConfigurationError(
-                f"restore of {self.name!r} got {snapshot!r}; give a BreakerSnapshot"
+                f"restore of {self.name!r} got {shown(snapshot)}; give a BreakerSnapshot"
             )
         self._run(self._breaker.restore, snapshot, self._clock())
 
@@ -344,10 +344,10 @@ def _argument_problems(
     name: object, config: object, clock: object, sample: object
 ) -> Iterator[str]:
     if not isinstance(name, str) or not name:
-        yield f"CircuitBreaker.name is {name!r}; give a non-empty string"
+        yield f"CircuitBreaker.name is {shown(name)}; give a non-empty string"
     if not isinstance(config, BreakerConfig):
-        yield f"CircuitBreaker.config is {config!r}; give a BreakerConfig"
+        yield f"CircuitBreaker.config is {shown(config)}; give a BreakerConfig"
     if not callable(clock):
-        yield f"CircuitBreaker.clock is {clock!r}; give a function that returns seconds"
+        yield f"CircuitBreaker.clock is {shown(clock)}; give a function that returns seconds"
     if not callable(sample):
-        yield f"CircuitBreaker.sample is {sample!r}; give a function that draws from [0, 1)"
+        yield f"CircuitBreaker.sample is {shown(sample)}; give a function that draws from [0, 1)"

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, overload
 import attrs
 
 from fsm_fallback.circuit import CircuitBreaker
-from fsm_fallback.core.bounds import COUNT, SECONDS, refuse_problems
+from fsm_fallback.core.bounds import COUNT, SECONDS, refuse_problems, shown
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain import CHAIN
 from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
@@ -359,7 +359,7 @@ def _provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
         name = getattr(each, "name", None)
         if not isinstance(name, str) or not name:
             yield (
-                f"{where} is {each!r}, whose name is {name!r}; give it a name, with "
+                f"{where} is {shown(each)}, whose name is {shown(name)}; give it a name, with "
                 "@provider('name') for a function"
             )
         elif name in seen:
@@ -367,30 +367,30 @@ def _provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
         else:
             seen[name] = position
         if not any(callable(getattr(each, way, None)) for way in CALLS):
-            yield f"{where} is {each!r}, which has no {', '.join(CALLS)}; give it one of them"
+            yield f"{where} is {shown(each)}, which has no {', '.join(CALLS)}; give it one of them"
         yield from calling_problems(
             where, getattr(each, "classify", None), getattr(each, "timeout_arg", None)
         )
         window = getattr(getattr(each, "info", None), "context_window", None)
         if not COUNT.or_none().accepts(window):
-            yield f"{where}.info.context_window is {window!r}; give {COUNT.or_none().wanted}"
+            yield f"{where}.info.context_window is {shown(window)}; give {COUNT.or_none().wanted}"
 
 
 def _argument_problems(
     strategy: object, config: object, clock: object, sample: object, audit: object, name: object
 ) -> Iterator[str]:
     if strategy is not None and not is_strategy(strategy):
-        yield f"FallbackProvider.strategy is {strategy!r}; give an object with order()"
+        yield f"FallbackProvider.strategy is {shown(strategy)}; give an object with order()"
     if not isinstance(config, FallbackConfig):
-        yield f"FallbackProvider.config is {config!r}; give a FallbackConfig"
+        yield f"FallbackProvider.config is {shown(config)}; give a FallbackConfig"
     if not callable(clock):
-        yield f"FallbackProvider.clock is {clock!r}; give a function that returns seconds"
+        yield f"FallbackProvider.clock is {shown(clock)}; give a function that returns seconds"
     if not callable(sample):
-        yield f"FallbackProvider.sample is {sample!r}; give a function that draws from [0, 1)"
+        yield f"FallbackProvider.sample is {shown(sample)}; give a function that draws from [0, 1)"
     if not (audit is None or isinstance(audit, AuditLog) or audit in AUDIT_MODES):
         yield (
-            f"FallbackProvider.audit is {audit!r}; give an AuditLog or one of "
+            f"FallbackProvider.audit is {shown(audit)}; give an AuditLog or one of "
             f"{', '.join(AUDIT_MODES)}"
         )
     if not isinstance(name, str) or not name:
-        yield f"FallbackProvider.name is {name!r}; give a non-empty string"
+        yield f"FallbackProvider.name is {shown(name)}; give a non-empty string"

@@ -172,6 +172,25 @@ class TestSettling:
             circuit.hold(seconds)
         assert circuit.state is S.CLOSED
 
+    @pytest.mark.parametrize(
+        ("word", "state"),
+        [
+            ("force_open", S.FORCED_OPEN),
+            ("disable", S.DISABLED),
+            ("observe", S.OBSERVING),
+            ("reset", S.CLOSED),
+        ],
+    )
+    def test_an_operators_word_counts_at_once_and_says_who(self, circuit, word, state):
+        """And why."""
+        seen = []
+        circuit.add_listener(seen.append)
+        getattr(circuit, word)(actor="ops", reason="drill")
+        assert circuit.state is state
+        assert [(step.trigger, step.actor, step.reason) for step in seen] == [
+            (word, "ops", "drill")
+        ]
+
     def test_an_operators_hold_opens_and_says_who(self, circuit):
         """For so many seconds."""
         seen = []

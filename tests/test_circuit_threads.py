@@ -221,6 +221,28 @@ class TestFinalisers:
         assert lease.settled
         assert (snapshot.in_flight, snapshot.failures) == (0, failures)
 
+    @pytest.mark.parametrize(
+        "operation",
+        [
+            lambda _, lease: lease.succeed(),
+            lambda _, lease: lease.fail(DOWN),
+            lambda _, lease: lease.release(),
+            lambda _, lease: lease.hold(5.0),
+            lambda circuit, _: circuit.observe(),
+            lambda circuit, _: circuit.reset(),
+        ],
+        ids=["succeed", "fail", "release", "hold", "observe", "reset"],
+    )
+    def test_it_waits_in_the_middle_of_every_operation(self, circuit, in_the_middle, operation):
+        """Whatever is going on, it comes next."""
+        circuit.disable()
+        first, second = circuit.acquire(), circuit.acquire()
+        in_the_middle(second.release)
+        operation(circuit, first)
+        assert second.settled
+        first.release()
+        assert circuit.snapshot().in_flight == 0
+
     def test_a_hold_waits_too(self, circuit, in_the_middle):
         """And opens when its turn comes."""
         lease = circuit.acquire()

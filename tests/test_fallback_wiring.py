@@ -322,6 +322,21 @@ class TestBadInput:
         with pytest.raises(ConfigurationError, match=r"FallbackProvider\.strategy"):
             FallbackProvider(ScriptedProvider("a", []), strategy=Sequential)
 
+    def test_a_strategy_that_names_nobody(self):
+        """Straight, walked and awaited alike; it would drop every provider without a word."""
+
+        class Nobody:
+            def order(self, candidates, request, now, sample):
+                return ()
+
+        llm = FallbackProvider(ScriptedProvider("a", []), strategy=Nobody())
+        with pytest.raises(ConfigurationError, match=r"Nobody\.order .* give each candidate"):
+            llm.call()
+        with pytest.raises(ConfigurationError, match=r"Nobody\.order"):
+            llm.detailed()
+        with pytest.raises(ConfigurationError, match=r"Nobody\.order"):
+            asyncio.run(llm.acall())
+
     @pytest.mark.parametrize("deadline", [0, -1.0, True, "5", float("nan"), float("inf")])
     def test_a_deadline_of_one_call_that_is_none(self, deadline):
         """The chain itself is left as it was."""

@@ -62,6 +62,16 @@ def bounded(bound: Bound, default: Any) -> Any:
     return attrs.field(default=default, metadata={"bound": bound})
 
 
+def shown(value: object) -> str:
+    """A value as a message may show it: words and numbers, of anything else only the type.
+
+    What stands in the wrong place may be a table of settings, keys among them.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    return f"a {value.__name__} class" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
 def bound_problems(instance: attrs.AttrsInstance) -> Iterator[str]:
     """Each field out of bounds: its path, its value and the remedy."""
     owner = type(instance).__name__
@@ -71,7 +81,7 @@ def bound_problems(instance: attrs.AttrsInstance) -> Iterator[str]:
             continue
         value = getattr(instance, field.name)
         if not bound.accepts(value):
-            yield f"{owner}.{field.name} is {value!r}; give {bound.wanted}"
+            yield f"{owner}.{field.name} is {shown(value)}; give {bound.wanted}"
 
 
 def refuse_problems(problems: Iterator[str]) -> None:

@@ -21,6 +21,7 @@ from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.strategies import CallOptions, Strategy
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.link import Link
+from fsm_fallback.errors import ConfigurationError
 
 # One row each, or this module does not import: a second row would mean a decision.
 (_OFFER,) = CHAIN.cell(ChainState.SELECTING, "offer")
@@ -60,8 +61,18 @@ class Walk:
         self.straight = self.options.deadline is None and self.attempt_timeout is None
 
     def order(self, now: float) -> tuple[Candidate | Skip, ...]:
-        """The candidates of one call."""
-        return self.strategy.order(self.links, self.options, now, self.sample())
+        """The candidates of one call.
+
+        Raises:
+            ConfigurationError: If the strategy names none.
+        """
+        candidates = self.strategy.order(self.links, self.options, now, self.sample())
+        if not candidates:
+            raise ConfigurationError(
+                f"{type(self.strategy).__name__}.order of chain {self.name!r} is "
+                f"{candidates!r}; give each candidate, or a Skip in its place"
+            )
+        return candidates
 
     def chain(
         self, candidates: tuple[Candidate | Skip, ...], now: float, call: int | None = None

@@ -21,7 +21,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import attrs
 
-from fsm_fallback.core.bounds import COUNT, instance_of
+from fsm_fallback.core.bounds import COUNT, instance_of, shown
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.errors import ConfigurationError
 
@@ -271,28 +271,28 @@ _TEXT = instance_of(str, "a string")
 
 def _argument_problems(name: object, capabilities: object, context_window: object) -> Iterator[str]:
     if not isinstance(name, str) or not name:
-        yield f"provider.name is {name!r}; give a non-empty string"
+        yield f"provider.name is {shown(name)}; give a non-empty string"
     if isinstance(capabilities, str) or not all(isinstance(c, str) for c in iter_of(capabilities)):
-        yield f"provider.capabilities is {capabilities!r}; give a set of strings"
+        yield f"provider.capabilities is {shown(capabilities)}; give a set of strings"
     if not COUNT.or_none().accepts(context_window):
-        yield f"provider.context_window is {context_window!r}; give {COUNT.or_none().wanted}"
+        yield f"provider.context_window is {shown(context_window)}; give {COUNT.or_none().wanted}"
 
 
 def _text_problems(**values: object) -> Iterator[str]:
     for field, value in values.items():
         if not _TEXT.or_none().accepts(value):
-            yield f"provider.{field} is {value!r}; give {_TEXT.or_none().wanted}"
+            yield f"provider.{field} is {shown(value)}; give {_TEXT.or_none().wanted}"
 
 
 def calling_problems(where: str, classify: object, timeout_arg: object) -> Iterator[str]:
     """What is wrong with how a provider wants to be called and read."""
     if classify is not None and not callable(classify):
         yield (
-            f"{where}.classify is {classify!r}; give a function of an exception that returns a "
-            "Fault, or None"
+            f"{where}.classify is {shown(classify)}; give a function of an exception that "
+            "returns a Fault, or None"
         )
     if not _TEXT.or_none().accepts(timeout_arg):
-        yield f"{where}.timeout_arg is {timeout_arg!r}; give {_TEXT.or_none().wanted}"
+        yield f"{where}.timeout_arg is {shown(timeout_arg)}; give {_TEXT.or_none().wanted}"
 
 
 def iter_of(value: object) -> Iterator[object]:

@@ -51,6 +51,11 @@ class TestLeases:
         breaker.trip()
         assert breaker.probe().deadline == 90.0
 
+    def test_one_of_the_pure_core_is_settled_on_its_breaker(self, make):
+        """It has no clock of its own."""
+        with pytest.raises(TypeError, match="settle it on its Breaker"):
+            make().admit().succeed()
+
     @pytest.mark.parametrize("outcome", OUTCOMES)
     def test_a_late_outcome_is_no_evidence(self, make, outcome):
         """A call from before the outage says nothing of the time after it."""

@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from fsm_fallback import BreakerConfig, ConfigurationError, CountWindow, FallbackConfig, Sequential
+from fsm_fallback.core.bounds import shown
 
 RATIOS = [0, 0.0, -0.1, 1.01, 2]
 SECONDS = [0, -1, -0.5]
@@ -63,7 +64,7 @@ def problems_of(config, **parameters):
 def test_a_breakers_parameter_that_cannot_work_is_refused(field, value):
     """The message names the field, the value and the remedy, and no other field."""
     problem, *others = problems_of(BreakerConfig, **{field: value})
-    assert problem.startswith(f"BreakerConfig.{field} is {value!r}; give ")
+    assert problem.startswith(f"BreakerConfig.{field} is {shown(value)}; give ")
     assert all(other.startswith(f"BreakerConfig.{field} ") for other in others)
 
 
@@ -77,7 +78,7 @@ def test_a_breakers_parameter_at_its_bound_is_taken(field, value):
 def test_a_chains_parameter_that_cannot_work_is_refused(field, value):
     """The message names the field, the value and the remedy, once."""
     (problem,) = problems_of(FallbackConfig, **{field: value})
-    assert problem.startswith(f"FallbackConfig.{field} is {value!r}; give ")
+    assert problem.startswith(f"FallbackConfig.{field} is {shown(value)}; give ")
 
 
 def test_every_field_is_tried():
@@ -193,3 +194,20 @@ def test_parameters_go_by_name_only():
         BreakerConfig(CountWindow(10))
     with pytest.raises(TypeError):
         FallbackConfig(BreakerConfig())
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "None"),
+        (True, "True"),
+        (1.5, "1.5"),
+        ("moves", "'moves'"),
+        ({"api_key": "sk-MARKER"}, "a dict"),
+        (["sk-MARKER"], "a list"),
+        (dict, "a dict class"),
+    ],
+)
+def test_a_message_shows_words_and_numbers_and_of_all_else_the_type(value, words):
+    """What stands in the wrong place may hold a key."""
+    assert shown(value) == words

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from fsm_fallback import ConfigurationError, FallbackProvider, Fault, FaultKind, ModelInfo, provider
+from fsm_fallback.core.bounds import shown
 
 SLOTS = ("call", "acall", "stream", "astream")
 
@@ -151,7 +152,9 @@ class TestBadInput:
         """It is the name in trails, logs and metrics."""
         with pytest.raises(ConfigurationError) as caught:
             provider(name)
-        assert caught.value.problems == (f"provider.name is {name!r}; give a non-empty string",)
+        assert caught.value.problems == (
+            f"provider.name is {shown(name)}; give a non-empty string",
+        )
 
     @pytest.mark.parametrize("window", [0, -8, 8.0, True, "8", math.inf])
     def test_a_context_window_that_is_no_count(self, window):
@@ -176,7 +179,7 @@ class TestBadInput:
 
     def test_a_classifier_that_cannot_be_called(self):
         """A table is no function."""
-        with pytest.raises(ConfigurationError, match=r"provider\.classify is \{\}; give a func"):
+        with pytest.raises(ConfigurationError, match=r"provider\.classify is a dict; give"):
             provider("any", classify={})
 
     @pytest.mark.parametrize("timeout_arg", [5, b"timeout", True])

@@ -376,12 +376,12 @@ class TestParameters:
     def test_every_problem_is_named_at_once(self):
         """Field, value, remedy."""
         with pytest.raises(ConfigurationError) as caught:
-            AuditLog(3, mode="all", mirror=len, capacity=0, clock=None, wall=1.0)
+            AuditLog(3, mode="all", mirror=5, capacity=0, clock=None, wall=1.0)
 
         assert caught.value.problems == (
             "AuditLog.path is 3; give a file name, or None",
             "AuditLog.mode is 'all'; give one of moves, full",
-            f"AuditLog.mirror is {len!r}; give a logger with info() and warning(), or None",
+            "AuditLog.mirror is 5; give a logger with info() and warning(), or None",
             "AuditLog.capacity is 0; give a whole number >= 1",
             "AuditLog.clock is None; give a function that returns seconds",
             "AuditLog.wall is 1.0; give a function that returns seconds",
