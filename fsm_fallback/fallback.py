@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 import attrs
 
@@ -37,7 +37,6 @@ T1 = TypeVar("T1")
 T2 = TypeVar("T2")
 T3 = TypeVar("T3")
 T4 = TypeVar("T4")
-T5 = TypeVar("T5")
 
 _CONFIG: Final = FallbackConfig()
 _RECORDED_STEPS: Final = 4096  # kept in memory where no log is given; about a megabyte
@@ -56,6 +55,17 @@ class Answer(Generic[T_co]):
     value: T_co
     provider: str
     trail: Trail
+
+
+class _Parameters(TypedDict, total=False):
+    """The keyword arguments of `FallbackProvider`, as its overloads share them."""
+
+    strategy: Strategy | None
+    config: FallbackConfig
+    clock: Callable[[], float]
+    sample: Callable[[], float]
+    audit: str | AuditLog | None
+    name: str
 
 
 class FallbackProvider(Generic[P, T_co]):
@@ -85,13 +95,7 @@ class FallbackProvider(Generic[P, T_co]):
         self: FallbackProvider[Q, T1],
         first: ModelProvider[Q, T1],
         /,
-        *,
-        strategy: Strategy | None = ...,
-        config: FallbackConfig = ...,
-        clock: Callable[[], float] = ...,
-        sample: Callable[[], float] = ...,
-        audit: str | AuditLog | None = ...,
-        name: str = ...,
+        **parameters: Unpack[_Parameters],
     ) -> None: ...
     @overload
     def __init__(
@@ -99,13 +103,7 @@ class FallbackProvider(Generic[P, T_co]):
         first: ModelProvider[Q, T1],
         second: ModelProvider[Q, T2],
         /,
-        *,
-        strategy: Strategy | None = ...,
-        config: FallbackConfig = ...,
-        clock: Callable[[], float] = ...,
-        sample: Callable[[], float] = ...,
-        audit: str | AuditLog | None = ...,
-        name: str = ...,
+        **parameters: Unpack[_Parameters],
     ) -> None: ...
     @overload
     def __init__(
@@ -114,13 +112,7 @@ class FallbackProvider(Generic[P, T_co]):
         second: ModelProvider[Q, T2],
         third: ModelProvider[Q, T3],
         /,
-        *,
-        strategy: Strategy | None = ...,
-        config: FallbackConfig = ...,
-        clock: Callable[[], float] = ...,
-        sample: Callable[[], float] = ...,
-        audit: str | AuditLog | None = ...,
-        name: str = ...,
+        **parameters: Unpack[_Parameters],
     ) -> None: ...
     @overload
     def __init__(
@@ -130,24 +122,13 @@ class FallbackProvider(Generic[P, T_co]):
         third: ModelProvider[Q, T3],
         fourth: ModelProvider[Q, T4],
         /,
-        *,
-        strategy: Strategy | None = ...,
-        config: FallbackConfig = ...,
-        clock: Callable[[], float] = ...,
-        sample: Callable[[], float] = ...,
-        audit: str | AuditLog | None = ...,
-        name: str = ...,
+        **parameters: Unpack[_Parameters],
     ) -> None: ...
     @overload
     def __init__(
         self: FallbackProvider[Q, T1],
         *providers: ModelProvider[Q, T1],
-        strategy: Strategy | None = ...,
-        config: FallbackConfig = ...,
-        clock: Callable[[], float] = ...,
-        sample: Callable[[], float] = ...,
-        audit: str | AuditLog | None = ...,
-        name: str = ...,
+        **parameters: Unpack[_Parameters],
     ) -> None: ...
     def __init__(
         self,

@@ -150,7 +150,7 @@ def _callable(provider: object, way: Way) -> Callable[..., Any] | None:
     if callable(awaited):
         return awaited
     if callable(plain):
-        from fsm_fallback.drivers.aio import in_thread  # noqa: PLC0415  # anyio only where awaited
+        from fsm_fallback.drivers.worker import in_thread  # noqa: PLC0415  # anyio only where awaited
 
         return in_thread(plain)
     return None
