@@ -2,7 +2,7 @@
 
 Calls to model providers go through a chain; each provider stands behind a circuit breaker. Breaker
 and chain are declared state machines: the table that runs is the table you review, the table the
-property suite proves, and the table the audit log is checked against.
+property suite proves, and the table whose rows the audit log names.
 """
 
 from fsm_fallback.circuit import CircuitBreaker

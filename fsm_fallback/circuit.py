@@ -209,6 +209,8 @@ class CircuitBreaker:
     def hold(self, seconds: float, *, reason: str | None = None, actor: str | None = None) -> None:
         """Stay away for `seconds`, at most `max_hold`; never shortens a longer hold.
 
+        Forced open, disabled or observing, the breaker stays as it is: that word stands.
+
         Raises:
             ValueError: If `seconds` is negative or not finite.
         """

@@ -133,7 +133,8 @@ class ChainFailed(FallbackError, ExceptionGroup[Exception]):
         exceptions: The original exceptions of all attempts, in call order; when nothing was
             attempted, one fresh exception per skip, or one `TimeoutError`.
         trail: All attempts and skips, in order.
-        retry_after: Seconds until some provider may be asked again; None if nobody named a time.
+        retry_after: Seconds until the earliest time that was named for a provider, by itself or by
+            its breaker; None if none was. One that failed without naming a time may answer sooner.
     """
 
     trail: tuple[Attempt | Skip, ...]

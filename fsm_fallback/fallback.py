@@ -219,7 +219,8 @@ class FallbackProvider(Generic[P, T_co]):
         """The same chain with options of its own: breakers, audit and numbers are shared.
 
         Args:
-            deadline: Seconds the whole call may take; None for no limit.
+            deadline: Seconds the whole call may take; None for no limit. A plain call passes it on
+                to providers with a `timeout_arg` and cuts nobody; see `FallbackConfig`.
 
         Raises:
             ConfigurationError: If an option is out of bounds.
@@ -262,8 +263,6 @@ class FallbackProvider(Generic[P, T_co]):
 
     def close(self) -> None:
         """Write what the audit log still holds. Idempotent; the chain goes on working."""
-        if self.audit is None:
-            return
         if self._owns_audit:
             self.audit.close()
         else:
@@ -308,18 +307,19 @@ class FallbackProvider(Generic[P, T_co]):
                 attempt_timeout=self.config.attempt_timeout,
                 clock=self._clock,
                 sample=self._sample,
-                record=None if self.audit is None else self.audit.append,
+                record=self.audit.append if self._records else None,
                 calls=self._calls,
             )
         return walk
 
-    def _attach(self, audit: str | AuditLog) -> AuditLog | None:
+    def _attach(self, audit: str | AuditLog) -> AuditLog:
         """Have every machine of this chain tell the log, in the critical section of each fact."""
         self._owns_audit = not isinstance(audit, AuditLog)
-        if audit == "off":
-            return None
+        self._records = audit != "off"
+        if not self._records:
+            return self._recorder("moves")
         log = audit if isinstance(audit, AuditLog) else self._recorder(audit)
-        log.register(CHAIN, self.name, {})
+        log.register(CHAIN, self.name, {})  # its limits are the calls', and vary
         for circuit in self._circuits.values():
             breaker_id = f"{self.name}/{circuit.name}"
             log.register(BREAKER, breaker_id, attrs.asdict(circuit.config))
@@ -347,7 +347,9 @@ def _provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
             yield f"{where}.name is {name!r}, as of providers[{seen[name]}]; give each its own"
         else:
             seen[name] = position
-        if not any(callable(getattr(each, way, None)) for way in CALLS):
+        if isinstance(each, type):
+            yield f"{where} is {shown(each)}; give an instance of it"
+        elif not any(callable(getattr(each, way, None)) for way in CALLS):
             yield f"{where} is {shown(each)}, which has no {', '.join(CALLS)}; give it one of them"
         yield from calling_problems(
             where, getattr(each, "classify", None), getattr(each, "timeout_arg", None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import attrs
 
@@ -27,7 +27,7 @@ class Bound:
         return Bound(lambda value: value is None or self.accepts(value), f"{self.wanted}, or None")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite int or float; bool is neither."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -39,10 +39,10 @@ def is_count(value: object, least: int) -> bool:
 
 _MAX_FACTOR: Final = 1000  # keeps powers of it finite
 
-RATIO: Final = Bound(lambda v: is_number(v) and 0 < v <= 1, "a ratio in (0, 1]")  # type: ignore[operator]  # is_number narrows
-SHARE: Final = Bound(lambda v: is_number(v) and 0 <= v < 1, "a share in [0, 1)")  # type: ignore[operator]  # as above
-SECONDS: Final = Bound(lambda v: is_number(v) and v > 0, "finite seconds > 0")  # type: ignore[operator]  # as above
-FACTOR: Final = Bound(lambda v: is_number(v) and 1 <= v <= _MAX_FACTOR, "a factor in [1, 1000]")  # type: ignore[operator]  # as above
+RATIO: Final = Bound(lambda v: is_number(v) and 0 < v <= 1, "a ratio in (0, 1]")
+SHARE: Final = Bound(lambda v: is_number(v) and 0 <= v < 1, "a share in [0, 1)")
+SECONDS: Final = Bound(lambda v: is_number(v) and v > 0, "finite seconds > 0")
+FACTOR: Final = Bound(lambda v: is_number(v) and 1 <= v <= _MAX_FACTOR, "a factor in [1, 1000]")
 COUNT: Final = Bound(lambda v: is_count(v, 1), "a whole number >= 1")
 FLAG: Final = Bound(lambda v: isinstance(v, bool), "True or False")
 

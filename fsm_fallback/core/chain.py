@@ -159,9 +159,9 @@ class Chain:
     def answer(self, now: float) -> Command:
         """The candidate answered."""
         self.now = now
+        self.facts = _NOTHING
         if self._fault is not None:
             self._fault = self._error = None
-            self.facts = _NOTHING
         self._end_attempt(ANSWER)
         return _RETURN
 
@@ -244,12 +244,15 @@ class Chain:
     def give_up(self) -> None:
         """Make the error that holds everything that went wrong."""
         count = len(self.candidates)
-        what = "the only provider failed" if count == 1 else f"all {count} providers failed"
+        if not self.attempts:
+            what = "no provider could be asked"
+        else:
+            what = "the only provider failed" if count == 1 else f"all {count} providers failed"
         self.error = failure(AllProvidersFailed, what, self.notes, self.now)
 
     def reject(self) -> None:
         """Make the error that says the request is at fault."""
-        what = f"provider {self.candidate.name!r} rejected the request"
+        what = "no other provider would help"
         self.error = failure(RequestRejected, what, self.notes, self.now)
 
     def run_out(self) -> None:

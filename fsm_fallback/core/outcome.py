@@ -133,6 +133,12 @@ KIND_ROWS: Final[tuple[KindRow, ...]] = (
 KINDS: Final[dict[FaultKind, KindRow]] = {row.kind: row for row in KIND_ROWS}
 
 
+def _scope_of(kind: object) -> Scope:
+    if not isinstance(kind, FaultKind):
+        raise ValueError(f"Fault.kind is {kind!r}; give a FaultKind")  # noqa: TRY004  # as the rest
+    return KINDS[kind].scope
+
+
 def _check_wait(_: Fault, field: attrs.Attribute[float | None], value: float | None) -> None:
     if value is not None and not (math.isfinite(value) and value >= 0.0):
         raise ValueError(f"Fault.{field.name} is {value!r}; give finite seconds >= 0, or None")
@@ -152,7 +158,7 @@ class Fault:
 
     kind: FaultKind
     scope: Scope = attrs.field(
-        default=attrs.Factory(lambda self: KINDS[self.kind].scope, takes_self=True)
+        default=attrs.Factory(lambda self: _scope_of(self.kind), takes_self=True)
     )
     retry_after: float | None = attrs.field(default=None, validator=_check_wait)
     message: str = attrs.field(default="", repr=False)

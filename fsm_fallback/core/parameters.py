@@ -47,7 +47,7 @@ class BreakerConfig:
         probe_concurrency: How many of them may be out at once, <= `probe_calls`.
         probe_timeout: A probe out longer than this ends the round.
         early_verdict: Decide a round as soon as the missing probes cannot change the verdict.
-        max_hold: Cap of a hold.
+        max_hold: Cap of a hold; a kind of fault may have a lower one, see `core.outcome.KINDS`.
 
     Raises:
         ConfigurationError: Naming every parameter out of bounds.
@@ -105,8 +105,10 @@ class FallbackConfig:
     Args:
         breaker: Parameters of every provider's breaker.
         deadline: How long a whole call may take; None for no limit. A call may set its own with
-            `options(deadline=...)`.
-        attempt_timeout: How long one attempt may take; None for no limit.
+            `options(deadline=...)`. In `acall` it is enforced. In `call` it is passed on to
+            providers with a `timeout_arg`, and keeps the next one from being asked; a plain
+            function without one runs as long as it likes, for threads cannot be cut.
+        attempt_timeout: How long one attempt may take; None for no limit. As `deadline`.
         strategy: The order in which providers are asked.
         audit: What is recorded: `"moves"` every state change, attempt, skip and end; `"full"` every
             firing; `"off"` nothing.

@@ -6,7 +6,7 @@ when the caller may come back. Knows nothing of how the walk went on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 import attrs
@@ -119,23 +119,39 @@ def failure(
     ]
     if not members:
         members = [stand_in] if stand_in is not None else list(_skip_errors(trail, now))
-    causes = sorted(_causes(trail), key=lambda cause: _URGENCY[cause[2].kind])
-    told = "; ".join(
-        f"{name!r} {how}{fault.kind.value} ({_REMEDIES[fault.kind]})" for name, how, fault in causes
+    told = "; ".join(_words(item) for item in sorted(_telling(trail), key=_urgency))
+    waits = [_wait_of(item, now) for item in trail]
+    named = [wait for wait in waits if wait is not None]
+    retry_after = min(named, default=None)
+    # A provider that failed plainly may be well by now: then no time is worth words.
+    plain = any(
+        isinstance(item, Attempt) and wait is None for item, wait in zip(trail, waits, strict=True)
     )
-    wait = _retry_after(trail, now)
-    soonest = "" if wait is None else f"; retry after {wait:g} s"
-    return kind(f"{what}: {told}{soonest}" if told else what + soonest, members, trail, wait)
+    soonest = "" if retry_after is None or plain else f"; retry after {retry_after:g} s"
+    return kind(f"{what}: {told}{soonest}" if told else what, members, trail, retry_after)
 
 
-def _causes(trail: Trail) -> Iterator[tuple[str, str, Fault]]:
-    """Each provider with what stands behind its attempt or skip, and how to say which it was."""
-    for item in trail:
-        if isinstance(item, Attempt):
-            if item.fault is not None:
-                yield item.provider, "", item.fault
-        elif item.cause is not None:
-            yield item.provider, f"skipped, {item.reason} after ", item.cause
+def _telling(trail: Trail) -> Iterator[Attempt | Skip]:
+    return (item for item in trail if isinstance(item, Skip) or item.fault is not None)
+
+
+def _fault_of(item: Attempt | Skip) -> Fault | None:
+    return item.fault if isinstance(item, Attempt) else item.cause
+
+
+def _urgency(item: Attempt | Skip) -> int:
+    """What an operator did, or a missing need, leads: nobody else can undo it."""
+    fault = _fault_of(item)
+    return -1 if fault is None else _URGENCY[fault.kind]
+
+
+def _words(item: Attempt | Skip) -> str:
+    fault = _fault_of(item)
+    because = "" if fault is None else f"{fault.kind.value} ({_REMEDIES[fault.kind]})"
+    if isinstance(item, Attempt):
+        return f"{item.provider!r} {because}"
+    after = f" after {because}" if because else ""
+    return f"{item.provider!r} skipped, {item.reason}{after}"
 
 
 def _skip_errors(trail: Trail, now: float) -> Iterator[Exception]:
@@ -149,15 +165,13 @@ def _skip_errors(trail: Trail, now: float) -> Iterator[Exception]:
                 yield NotEligible(item.provider, item.reason)
 
 
-def _retry_after(trail: Sequence[Attempt | Skip], now: float) -> float | None:
-    """Seconds until the first provider that named a time; one that failed plainly named none."""
-    waits = []
-    for item in trail:
-        if isinstance(item, Skip):
-            if item.until is not None:
-                waits.append(item.until - now)
-        elif item.fault is not None and item.fault.outcome is Outcome.HOLD:
-            waits.append(item.started_at + item.duration + item.fault.hold_duration - now)
-        elif item.fault is not None and item.fault.retry_after is not None:
-            waits.append(item.started_at + item.duration + item.fault.retry_after - now)
-    return max(0.0, min(waits)) if waits else None
+def _wait_of(item: Attempt | Skip, now: float) -> float | None:
+    """Seconds until the time that was named for a provider; None if none was."""
+    if isinstance(item, Skip):
+        return None if item.until is None else max(0.0, item.until - now)
+    if item.fault is None:
+        return None
+    wait = item.fault.retry_after
+    if item.fault.outcome is Outcome.HOLD:
+        wait = item.fault.hold_duration
+    return None if wait is None else max(0.0, item.started_at + item.duration + wait - now)

@@ -6,10 +6,11 @@ All that can be decided once is decided here, at registration, and not per call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import attrs
 
+from fsm_fallback.core.bounds import is_number
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.lease import Lease, Refusal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Way = Literal["call", "acall"]
 """How a chain is called; each driver knows one."""
+
+WAYS: Final[tuple[Way, ...]] = ("call", "acall")
 
 
 class Admits(Protocol):
@@ -65,8 +68,14 @@ class Link:
     timeout_arg: str | None = None
 
     def keywords(self, kwargs: dict[str, Any], timeout: float | None) -> dict[str, Any]:
-        """The keywords of the call, with its time-out if it takes one; the caller's stay as is."""
+        """The keywords of the call, with its time-out if it takes one; the caller's stay as is.
+
+        A shorter time-out that the caller gave stands.
+        """
         if timeout is None or self.timeout_arg is None:
+            return kwargs
+        given = kwargs.get(self.timeout_arg)
+        if is_number(given) and given <= timeout:
             return kwargs
         return {**kwargs, self.timeout_arg: timeout}
 
@@ -111,11 +120,11 @@ def links_of(
         ConfigurationError: Naming every provider that cannot be called this way.
     """
     callables = [_callable(each, way) for each in providers]
-    missing = [each.name for each, found in zip(providers, callables, strict=True) if found is None]
+    missing = [each for each, found in zip(providers, callables, strict=True) if found is None]
     if missing:
-        remedy = "use acall, or give it a plain call" if way == "call" else "give it call or acall"
         raise ConfigurationError(
-            f"provider {name!r} cannot be called with {way}(); {remedy}" for name in missing
+            f"provider {each.name!r} cannot be called with {way}(); {_remedy(each)}"
+            for each in missing
         )
     return tuple(
         Link(
@@ -131,11 +140,16 @@ def links_of(
     )
 
 
+def _remedy(provider: object) -> str:
+    if any(_callable(provider, way) is not None for way in WAYS):
+        return "use acall, or give it a plain call"
+    return "it only streams, and a chain does not yet; give it call or acall"
+
+
 def ways_of(providers: tuple[Any, ...]) -> frozenset[Way]:
     """The ways all of these providers can be called in."""
-    both: tuple[Way, ...] = ("call", "acall")
     return frozenset(
-        way for way in both if all(_callable(each, way) is not None for each in providers)
+        way for way in WAYS if all(_callable(each, way) is not None for each in providers)
     )
 
 

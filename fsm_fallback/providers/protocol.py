@@ -36,7 +36,7 @@ class ModelInfo:
 
     Args:
         model: The model's name.
-        account: Whose credit and keys it uses; providers that name the same share its faults.
+        account: Whose credit and keys it uses.
         capabilities: What it can do: `"tools"`, `"vision"`, `"json_schema"`, any string.
         context_window: Tokens it takes at most.
         price: What it costs; read by the strategies that ask.
@@ -230,8 +230,9 @@ def provider(
         price: What the model costs; read by strategies that ask.
         classify: Turns an exception of this function into a `Fault`; by default
             `fsm_fallback.classify`. One that raises means `FaultKind.UNKNOWN` and is logged.
-        timeout_arg: The keyword through which the function takes its time-out in seconds. A plain
-            function without one runs as long as it likes: threads cannot be cut.
+        timeout_arg: The keyword through which the function takes its time-out in seconds; it is
+            given when there is a limit, so the parameter needs a default. A plain function without
+            one runs as long as it likes: threads cannot be cut.
 
     Raises:
         ConfigurationError: Naming every argument that cannot work.
@@ -251,10 +252,10 @@ def provider(
         price=price,
     )
 
-    def decorate(function: Callable[..., Any]) -> Any:
+    def decorate(function: Any) -> Any:
         if not callable(function):
             raise ConfigurationError(
-                f"provider {name!r}: @provider decorates {function!r}; give it a function"
+                f"provider {name!r}: @provider decorates {shown(function)}; give it a function"
             )
         if timeout_arg is not None and not _takes(function, timeout_arg):
             raise ConfigurationError(

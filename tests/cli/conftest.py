@@ -1,6 +1,7 @@
 """The command line as a process of its own, without a terminal."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -58,6 +59,8 @@ def start_demo(tmp_path, environment):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # In a background job SIGINT is ignored, and that is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads in the child
         )
         for line in process.stdout:
             if "phase 1 of 8" in line:

@@ -255,7 +255,7 @@ class TestTheMessage:
         command, _, _ = walk(begin(*order), **faults)
         assert command.error.message == (
             "all 3 providers failed: 'a' auth (check its key and permissions); "
-            "'b' rate_limit (send less, or wait); 'c' transient (wait); retry after 10 s"
+            "'b' rate_limit (send less, or wait); 'c' transient (wait)"
         )
 
     def test_the_cause_of_a_skip_leads_as_well(self, begin, walk, refusal):
@@ -263,7 +263,7 @@ class TestTheMessage:
         command, _, _ = walk(begin("a", "b"), a=DOWN, b=refusal("open", 900.0, HELD))
         assert command.error.message == (
             "all 2 providers failed: 'b' skipped, open after auth (check its key and permissions); "
-            "'a' transient (wait); retry after 900 s"
+            "'a' transient (wait)"
         )
 
     def test_the_only_provider_is_called_that(self, begin, walk):
@@ -271,10 +271,20 @@ class TestTheMessage:
         command, _, _ = walk(begin("a"), a=DOWN)
         assert command.error.message == "the only provider failed: 'a' transient (wait)"
 
-    def test_a_skip_without_a_cause_is_not_told_as_one(self, begin, walk, refusal):
-        """An operator forced it open; the members say so."""
-        command, _, _ = walk(begin("a"), a=refusal("forced_open"))
-        assert command.error.message == "the only provider failed"
+    def test_what_an_operator_did_leads(self, begin, walk, refusal):
+        """Nobody else can undo it; and nobody failed, for nobody was asked."""
+        command, _, _ = walk(
+            begin("a", "b"), a=refusal("open", 7.0, DOWN), b=refusal("forced_open")
+        )
+        assert command.error.message == (
+            "no provider could be asked: 'b' skipped, forced_open; "
+            "'a' skipped, open after transient (wait); retry after 7 s"
+        )
+
+    def test_a_time_is_told_where_every_attempt_named_one(self, begin, walk):
+        """A provider that failed plainly may be well by now, and no time is worth words."""
+        command, _, _ = walk(begin("a", "b"), a=HELD, b=Fault(K.RATE_LIMIT, retry_after=7.0))
+        assert command.error.message.endswith("; retry after 7 s")
 
     def test_it_never_quotes_a_provider(self, begin, walk, refusal):
         """What the provider said may be the prompt."""

@@ -45,7 +45,8 @@ def at_once(house, chain, release):
 def leads_with(failure, name, remedy):
     """Whether the first thing a message tells is this."""
     first, _, _ = failure.message.partition(";")
-    return first.startswith(f"all 2 providers failed: {name} ") and first.endswith(remedy)
+    said = ("all 2 providers failed", "no provider could be asked")
+    return first.startswith(tuple(f"{what}: {name} " for what in said)) and first.endswith(remedy)
 
 
 class TestRateLimits:
