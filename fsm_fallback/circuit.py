@@ -37,6 +37,18 @@ class CircuitBreaker:
     Ask for a lease, make the call, settle the lease: `try_acquire` answers None where the breaker
     refuses, `acquire` raises `BreakerOpen`. Reading (`state`, `snapshot`) changes nothing.
 
+        breaker = CircuitBreaker("search")
+        lease = breaker.acquire()
+        try:
+            answer = search(query)
+        except Exception as error:
+            lease.settle(classify(error))
+            raise
+        except BaseException:
+            lease.release()
+            raise
+        lease.succeed()
+
     Args:
         name: What it guards; its name in logs and errors.
         config: Its parameters.
