@@ -9,8 +9,10 @@ nothing nests and nothing deadlocks.
 from __future__ import annotations
 
 import functools
+import os
 import random
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from threading import Lock, RLock
@@ -29,6 +31,7 @@ from fsm_fallback.errors import BreakerOpen, ConfigurationError
 Listener = Callable[[BreakerStep], object]
 
 _DEFAULTS: Final = BreakerConfig()
+_CIRCUITS: Final[weakref.WeakSet[CircuitBreaker]] = weakref.WeakSet()
 
 
 class CircuitBreaker:
@@ -98,6 +101,7 @@ class CircuitBreaker:
         self._breaker = Breaker(
             name, config, now=clock(), owner=self, record=self._note, sample=sample()
         )
+        _CIRCUITS.add(self)
 
     # Leases ---------------------------------------------------------------------------------
 
@@ -289,6 +293,12 @@ class CircuitBreaker:
 
     # Mechanism ------------------------------------------------------------------------------
 
+    def after_fork(self) -> None:
+        """In a forked child: locks that threads of the parent held are held by nobody."""
+        self._lock = RLock()
+        self._delivering = Lock()
+        self._busy = False
+
     def _seconds(self, seconds: float) -> float:
         if not is_number(seconds) or seconds < 0:
             raise ValueError(f"hold of {self.name!r} is {seconds!r}; give finite seconds >= 0")
@@ -352,6 +362,15 @@ class CircuitBreaker:
             logging.getLogger("fsm_fallback").error(  # noqa: TRY400  # as above
                 "listener %r of breaker %r raised %s", listener, self.name, type(error).__name__
             )
+
+
+def _free_all() -> None:
+    for circuit in tuple(_CIRCUITS):
+        circuit.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_all)
 
 
 def _argument_problems(

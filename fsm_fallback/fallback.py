@@ -157,7 +157,10 @@ class FallbackProvider(Generic[P, T_co]):
         self._calls = itertools.count(1)
         self._circuits = {
             each.name: CircuitBreaker(
-                each.name, config.breaker_in_chain, clock=clock, sample=sample
+                each.name,
+                config.breaker_in_chain if _can_be_cut(each) else config.breaker,
+                clock=clock,
+                sample=sample,
             )
             for each in providers
         }
@@ -329,6 +332,16 @@ class FallbackProvider(Generic[P, T_co]):
 
     def _recorder(self, mode: str) -> AuditLog:
         return AuditLog(mode=mode, capacity=_RECORDED_STEPS, clock=self._clock)
+
+
+def _can_be_cut(provider: Any) -> bool:
+    """Whether an attempt ends with its limit; a plain function takes the time it takes.
+
+    A probe that cannot be cut must not count as hung when its limit is over: a provider that is
+    slower than the limit would open again with every probe, and never come back.
+    """
+    takes_limit = getattr(provider, "timeout_arg", None) is not None
+    return takes_limit or callable(getattr(provider, "acall", None))
 
 
 def _provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:

@@ -1,6 +1,9 @@
 """`CircuitBreaker` among others: listeners, finalisers, and many threads at once."""
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -368,3 +371,35 @@ class TestThreads:
             list(pool.map(work, range(8)))
         assert facts == sorted(facts)
         assert heard == facts
+
+
+FORKED = """
+import os, signal, threading
+from fsm_fallback import CircuitBreaker
+
+circuit = CircuitBreaker("openai")
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with circuit._lock:
+        held.set()
+        done.wait()
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if not child:
+    signal.alarm(10)  # ends it if it hangs
+    circuit.acquire().succeed()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+done.set()
+raise SystemExit(status)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_fork_in_the_middle_of_an_operation_leaves_a_circuit_that_works():
+    """The thread that held the lock is not there in the child."""
+    done = subprocess.run((sys.executable, "-W", "ignore", "-c", FORKED), check=False)  # noqa: S603
+    assert done.returncode == 0

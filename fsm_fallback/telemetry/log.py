@@ -204,12 +204,20 @@ class AuditLog:
 
         All a flight recorder has kept; of a log that writes, those not written yet.
         """
-        # A mirror that reads us runs under the lock already.
-        ours = self._holder == threading.get_ident()
-        with contextlib.nullcontext() if ours else self._lock:
-            if not self._sinks:
-                self._forget()
-            steps, numbered = list(self._ring), self._stream.copy()
+        # A mirror, or a finaliser, that reads us runs under the lock already.
+        if self._holder == threading.get_ident():
+            return self._rendered()
+        with self._lock:
+            self._holder = threading.get_ident()
+            try:
+                return self._rendered()
+            finally:
+                self._holder = None
+
+    def _rendered(self) -> list[Record]:
+        if not self._sinks:
+            self._forget()
+        steps, numbered = list(self._ring), self._stream.copy()
         return [record for step in steps if step is not None for record in numbered.render(step)]
 
     # Writing --------------------------------------------------------------------------------
