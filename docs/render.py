@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -22,12 +23,19 @@ from fsm_fallback.diagrams import diagram, mermaid
 from fsm_fallback.providers.faults import fault_table_rows
 
 DOCS: Final = Path(__file__).parent
-PAGES: Final = (DOCS / "machines.md", DOCS / "faults.md", DOCS.parent / "README.md")
+PAGES: Final = (
+    DOCS / "breaker.md",
+    DOCS / "machines.md",
+    DOCS / "faults.md",
+    DOCS.parent / "README.md",
+)
 SUFFIXES: Final = {"mermaid": "mmd", "table": "md", "dot": "dot"}
 IN_FORCE: Final[Mapping[str, Mapping[str, object] | None]] = {
-    "breaker": attrs.asdict(BreakerConfig()),
+    "breaker": BreakerConfig().in_force,
     "chain": None,
 }
+ARGUMENT: Final = re.compile(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", re.MULTILINE)
+"""An argument in a docstring, and what is said of it."""
 CALLS: Final = ("admit", "succeed", "fail", "release", "hold")
 
 
@@ -44,6 +52,7 @@ def pages() -> dict[Path, str]:
         "breaker, rows": drawn(BREAKER, "table"),
         "chain, whole": fenced(drawn(CHAIN, "mermaid")),
         "chain, rows": drawn(CHAIN, "table"),
+        "breaker, parameters": parameters(),
         "kinds": kinds(),
         "signals": signals(),
     }
@@ -61,6 +70,18 @@ def drawn(table: Table, format_: str) -> str:
 def fenced(text: str) -> str:
     """Mermaid text as a block that forges draw."""
     return f"```mermaid\n{text}```\n"
+
+
+def parameters() -> str:
+    """Every parameter of a breaker, as a Markdown table: from the class and its docstring."""
+    told = dict(ARGUMENT.findall(BreakerConfig.__doc__ or ""))
+    rows = ["| parameter | default | may be | meaning |", "|" + " --- |" * 4]
+    for field in attrs.fields(BreakerConfig):
+        default = field.default.value if isinstance(field.default, Enum) else field.default
+        wanted = field.metadata["bound"].wanted
+        meaning = " ".join(told[field.name].split())
+        rows.append(f"| `{field.name}` | `{default}` | {wanted} | {meaning} |")
+    return "\n".join(rows) + "\n"
 
 
 def kinds() -> str:

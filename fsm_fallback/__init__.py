@@ -5,7 +5,7 @@ and chain are declared state machines: the table that runs is the table you revi
 property suite proves, and the table whose rows the audit log names.
 """
 
-from fsm_fallback.circuit import CircuitBreaker
+from fsm_fallback.circuit import CircuitBreaker, CircuitBreakers
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome, Scope
@@ -13,7 +13,7 @@ from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig
 from fsm_fallback.core.snapshot import BreakerSnapshot
 from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
 from fsm_fallback.core.trail import Attempt, Skip
-from fsm_fallback.core.windows import CountWindow
+from fsm_fallback.core.windows import CountWindow, TimeWindow
 from fsm_fallback.errors import (
     AllProvidersFailed,
     BreakerOpen,
@@ -29,6 +29,7 @@ from fsm_fallback.errors import (
     UnpicklableError,
 )
 from fsm_fallback.fallback import Answer, FallbackProvider
+from fsm_fallback.providers.classifying import counting, ignoring
 from fsm_fallback.providers.faults import classify, classify_response
 from fsm_fallback.providers.protocol import ModelInfo, ModelProvider, provider
 from fsm_fallback.telemetry import AuditLog
@@ -45,6 +46,7 @@ __all__ = [
     "CallOptions",
     "ChainFailed",
     "CircuitBreaker",
+    "CircuitBreakers",
     "ConfigurationError",
     "CountWindow",
     "DeadlineExceeded",
@@ -66,8 +68,11 @@ __all__ = [
     "Strategy",
     "StreamInterrupted",
     "StreamTruncated",
+    "TimeWindow",
     "UnpicklableError",
     "classify",
     "classify_response",
+    "counting",
+    "ignoring",
     "provider",
 ]

@@ -29,7 +29,7 @@ from fsm_fallback.core.table import Row, Table
 from fsm_fallback.errors import ConfigurationError
 
 Parameters = Mapping[str, object] | None
-"""The numbers in force by name, as `attrs.asdict(config)` gives them; None where there are none."""
+"""The numbers in force by name, as `BreakerConfig.in_force` gives them; None if there are none."""
 
 _DIGEST_DIGITS: Final = 12
 _EDGE_WIDTH: Final = 18  # wider, and Mermaid lays one label over the next
@@ -267,10 +267,14 @@ class _Picture:
 
 
 class _InForce(dict[str, object]):
-    """Parameters for `str.format_map`; one that is not given stands as its name."""
+    """Parameters for `str.format_map`: one that is not given stands as its name, None as "off"."""
 
     def __missing__(self, name: str) -> object:
         return _Name(name)
+
+    def __getitem__(self, name: str) -> object:
+        value = super().__getitem__(name)
+        return _Name("off") if value is None else value
 
 
 class _Name(str):

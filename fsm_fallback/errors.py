@@ -20,7 +20,6 @@ as objects, in call order.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -69,13 +68,16 @@ class BreakerOpen(FallbackError):
         retry_after: float | None = None,
         cause: Fault | None = None,
     ) -> None:
+        # Built when read: callers that are refused seldom look.
         self.provider = provider
         self.state = state
         self.retry_after = retry_after
         self.cause = cause
-        because = f" ({cause.kind.value})" if cause is not None else ""
-        when = f"; retry after {retry_after:g} s" if retry_after is not None else ""
-        super().__init__(f"breaker {provider!r} is {state}{because}{when}")
+
+    def __str__(self) -> str:
+        because = f" ({self.cause.kind.value})" if self.cause is not None else ""
+        when = f"; retry after {self.retry_after:g} s" if self.retry_after is not None else ""
+        return f"breaker {self.provider!r} is {self.state}{because}{when}"
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, float | None, Fault | None]]:
         return type(self), (self.provider, self.state, self.retry_after, self.cause)
@@ -208,6 +210,8 @@ def _picklable(error: Exception) -> Exception:
 
     An error of an HTTP client stays behind as well: its request holds the key and the prompt.
     """
+    import pickle  # noqa: PLC0415  # not imported with the package
+
     try:
         carried = getattr(error, "request", None) or getattr(error, "response", None)
         if carried is None:

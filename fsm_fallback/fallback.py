@@ -181,7 +181,7 @@ class FallbackProvider(Generic[P, T_co]):
             DeadlineExceeded: Time ran out.
             ConfigurationError: A provider has no plain call; nothing was called.
         """
-        answer: T_co = sync.call(self._walk("call"), args, kwargs)
+        answer: T_co = sync.call(self._walks.get("call") or self._walk("call"), args, kwargs)
         return answer
 
     async def acall(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
@@ -191,7 +191,8 @@ class FallbackProvider(Generic[P, T_co]):
         """
         from fsm_fallback.drivers import aio  # noqa: PLC0415  # anyio only where somebody awaits
 
-        answer: T_co = await aio.call(self._walk("acall"), args, kwargs)
+        walk = self._walks.get("acall") or self._walk("acall")
+        answer: T_co = await aio.call(walk, args, kwargs)
         return answer
 
     def detailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
@@ -257,7 +258,7 @@ class FallbackProvider(Generic[P, T_co]):
 
     def diagram(self, format: str = "mermaid") -> str:  # noqa: A002  # the word users look for
         """The breakers' machine, with the numbers in force, as text; see `diagrams.diagram`."""
-        return diagram(BREAKER, format, attrs.asdict(self.config.breaker_in_chain))
+        return diagram(BREAKER, format, self.config.breaker_in_chain.in_force)
 
     def __repr__(self) -> str:
         return f"<FallbackProvider {self.name!r}: {', '.join(self._circuits)}>"
@@ -325,7 +326,7 @@ class FallbackProvider(Generic[P, T_co]):
         log.register(CHAIN, self.name, {})  # its limits are the calls', and vary
         for circuit in self._circuits.values():
             breaker_id = f"{self.name}/{circuit.name}"
-            log.register(BREAKER, breaker_id, attrs.asdict(circuit.config))
+            log.register(BREAKER, breaker_id, circuit.config.in_force)
             circuit.audit(log.append, id=breaker_id, stays=log.mode == "full")
         log.start()
         return log

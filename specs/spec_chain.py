@@ -190,9 +190,9 @@ class TheChainKeepsItsWord(RuleBasedStateMachine):
         lease, breaker = walk.command.lease, self.breakers[walk.command.candidate.name]
         self.now = max(self.now, lease.admitted_at + walk.command.timeout)
         fault, walk.command = walk.chain.time_out(self.now)
-        noted = walk.chain.notes[-1]
+        noted = walk.chain.trail[-1]
         while isinstance(noted, Skip):
-            noted = walk.chain.notes[walk.chain.notes.index(noted) - 1]
+            noted = walk.chain.trail[walk.chain.trail.index(noted) - 1]
         assert noted.fault is fault
         assert isinstance(noted.error, TimeoutError)
         walk.errors.append(noted.error)
@@ -205,9 +205,9 @@ class TheChainKeepsItsWord(RuleBasedStateMachine):
             return
         if isinstance(walk.command, Call):
             breaker = self.breakers[walk.command.candidate.name]
-            before = breaker.evidence.calls, breaker.evidence.failures, breaker.state
+            before = breaker.current.tally(self.now), breaker.state
             self._settle(breaker, walk.command.lease, Fault(FaultKind.CANCELLED))
-            assert (breaker.evidence.calls, breaker.evidence.failures, breaker.state) == before
+            assert (breaker.current.tally(self.now), breaker.state) == before
         walk.command = None
         walk.chain.abandon(self.now)
         assert walk.chain.state is ChainState.ABANDONED

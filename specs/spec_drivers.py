@@ -7,7 +7,8 @@ in order, as objects; 7 nothing is called after the end; 9 the chain ends by its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
+from types import coroutine
 from typing import Any
 
 import attrs
@@ -23,6 +24,7 @@ from fsm_fallback import (
     CountWindow,
     FallbackConfig,
     FallbackProvider,
+    provider,
 )
 from fsm_fallback.testing import Delay, ManualClock, ScriptedProvider
 
@@ -116,6 +118,97 @@ def test_a_straight_call_tells_the_same_story_as_a_walked_one(
     ]
 
 
+HAPPENINGS = st.lists(
+    st.one_of(
+        st.just(("begin",)),
+        st.just(("begin",)),
+        st.tuples(st.just("answer"), st.integers(0, 5)),
+        st.tuples(st.just("raise"), st.integers(0, 5), st.sampled_from([503, 503, 429, 400])),
+        st.tuples(st.just("cancel"), st.integers(0, 5)),
+        st.tuples(st.just("operate"), st.sampled_from(["reset", "force_open", "observe"])),
+        st.tuples(st.just("wait"), st.sampled_from([0.5, 4.0, 20.0])),
+    ),
+    min_size=4,
+    max_size=30,
+)
+
+
+@given(happenings=HAPPENINGS, config=CONFIGS)
+def test_straight_calls_that_overlap_tell_the_same_story(
+    happenings: list[tuple[Any, ...]], config: FallbackConfig
+) -> None:
+    """Late outcomes, trips, operators and cancellation in the midst of calls: records are equal."""
+    config = attrs.evolve(config, deadline=None, attempt_timeout=None)
+    straight = overlap(happenings, config, lambda chain: chain.acall())
+    assert straight == overlap(happenings, config, lambda chain: chain.adetailed())
+
+
+@coroutine
+def waiting() -> Generator[None, Any, Any]:
+    """Wait until somebody says what the provider does."""
+    return (yield)
+
+
+async def being_called() -> Any:
+    """A provider that is out for as long as the script says."""
+    return await waiting()
+
+
+def overlap(
+    happenings: list[tuple[Any, ...]],
+    config: FallbackConfig,
+    begin: Callable[[FallbackProvider[..., Any]], Coroutine[Any, Any, Any]],
+) -> list[Any]:
+    """Calls driven by hand, so that each stays out for as long as the script says."""
+    clock = ManualClock()
+    log = AuditLog(clock=clock, wall=lambda: 0.0)
+    providers = [provider(name)(being_called) for name in "ab"]
+    chain: FallbackProvider[..., Any] = FallbackProvider(
+        *providers, config=config, clock=clock, sample=lambda: 0.5, audit=log
+    )
+    out: list[Coroutine[Any, Any, Any]] = []
+    story: list[Any] = []
+    for what, *about in happenings:
+        match what:
+            case "begin":
+                out.append(begin(chain))
+                go_on(out, len(out) - 1, None, story)
+            case "answer" if out:
+                go_on(out, about[0] % len(out), "an answer", story)
+            case "raise" if out:
+                kind = {503: ServiceUnavailableError, 429: RateLimitError, 400: BadRequestError}
+                go_on(out, about[0] % len(out), kind[about[1]](), story)
+            case "cancel" if out:
+                go_on(out, about[0] % len(out), asyncio.CancelledError(), story)
+            case "operate":
+                getattr(chain.breaker("a"), about[0])()
+            case "wait":
+                clock.advance(about[0])
+        stands = [chain.breaker(name).snapshot() for name in "ab"]
+        story.append([attrs.evolve(each, cause=None) for each in stands])
+    for each in out:
+        each.close()
+    story.append([chain.breaker(name).snapshot().in_flight for name in "ab"])
+    story.extend({**record, "stream": ""} for record in log.records())
+    return story
+
+
+def go_on(out: list[Coroutine[Any, Any, Any]], which: int, what: Any, story: list[Any]) -> None:
+    """One call goes on until it waits for its next provider, or ends."""
+    call = out[which]
+    try:
+        if isinstance(what, BaseException):
+            call.throw(what)
+        else:
+            call.send(what)
+    except StopIteration:
+        story.append("answered")
+        del out[which]
+    except (ChainFailed, asyncio.CancelledError) as error:
+        story.append(type(error).__name__)
+        del out[which]
+
+
 def play(
     scripts: list[list[Any]],
     config: FallbackConfig,
@@ -153,9 +246,9 @@ def play(
         run.times.append(clock())
         if config.deadline is not None:
             assert clock() <= started + config.deadline
-        for name in (provider.name for provider in providers):
+        for name in (each.name for each in providers):
             assert chain.breaker(name).snapshot().in_flight == 0
-    run.calls.extend(len(provider.calls) for provider in providers)
+    run.calls.extend(len(each.calls) for each in providers)
     run.records.extend({**record, "stream": ""} for record in log.records())
     return run
 

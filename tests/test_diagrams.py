@@ -9,7 +9,6 @@ from enum import Enum
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import attrs
 import pytest
 
 from fsm_fallback.core.breaker_rows import BREAKER, BreakerState
@@ -20,7 +19,7 @@ from fsm_fallback.diagrams import FORMATS, diagram, dot, markdown, mermaid
 from fsm_fallback.errors import ConfigurationError
 
 DOCS = Path(__file__).parents[1] / "docs"
-IN_FORCE = attrs.asdict(BreakerConfig())
+IN_FORCE = BreakerConfig().in_force
 
 
 class Odd(Enum):
@@ -112,15 +111,28 @@ def test_markdown_lists_every_illegal_cell():
 
 def test_guards_stand_in_words_with_the_numbers_in_force():
     """A reviewer of a configuration sees what will trip."""
-    numbers = attrs.asdict(BreakerConfig(failure_ratio=0.25, minimum_calls=7))
-    assert "| failure ratio >= 0.25 over >= 7 calls |" in markdown(BREAKER, numbers)
+    numbers = BreakerConfig(
+        failure_ratio=0.25, minimum_calls=7, slow_call_duration=5.0, consecutive_failures=3
+    ).in_force
+    words = (
+        "failure ratio >= 0.25 over >= 7 calls, or slow ratio >= 0.5 (slow: 5), "
+        "or failures in a row (3)"
+    )
+    assert f"| {words} |" in markdown(BREAKER, numbers)
     label = " ".join(re.split("<br/>", mermaid(BREAKER, numbers)))
-    assert "[failure ratio >= 0.25 over >= 7 calls] / count, arm" in label
+    assert f"[{unescaped(words)}] / count, arm" in unescaped(label)
+
+
+def test_what_is_not_watched_is_off():
+    """No number stands where none is in force."""
+    words = "or slow ratio >= 0.5 (slow: off), or failures in a row (off) |"
+    assert words in markdown(BREAKER, IN_FORCE)
 
 
 def test_without_numbers_guards_name_their_parameters():
     """A table is drawn before there is a configuration."""
-    assert "| failure ratio >= failure_ratio over >= minimum_calls calls |" in markdown(BREAKER)
+    words = "| failure ratio >= failure_ratio over >= minimum_calls calls, or slow ratio >= "
+    assert words in markdown(BREAKER)
 
 
 def test_the_title_names_the_declaration():

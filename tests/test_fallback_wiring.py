@@ -171,7 +171,7 @@ class TestSecrets:
         llm.breaker("a").add_listener(broken)
         with caplog.at_level(logging.DEBUG):
             failure(llm, *self.GIVEN, api_key=self.KEY)
-        assert "of breaker 'a' raised" in caplog.text
+        assert "of breaker 'fallback/a' raised" in caplog.text
         assert not [marker for marker in self.MARKERS if marker in caplog.text]
 
 

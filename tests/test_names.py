@@ -22,6 +22,7 @@ NAMES = [
     "CallOptions",
     "ChainFailed",
     "CircuitBreaker",
+    "CircuitBreakers",
     "ConfigurationError",
     "CountWindow",
     "DeadlineExceeded",
@@ -43,9 +44,12 @@ NAMES = [
     "Strategy",
     "StreamInterrupted",
     "StreamTruncated",
+    "TimeWindow",
     "UnpicklableError",
     "classify",
     "classify_response",
+    "counting",
+    "ignoring",
     "provider",
 ]
 NOT_IMPORTED = ["anthropic", "anyio", "asyncio", "cattrs", "openai", "redis", "structlog", "trio"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import attrs
 import click
 
 from fsm_fallback.cli.endings import CannotBegin
@@ -17,7 +16,7 @@ from fsm_fallback.diagrams import diagram as draw
 
 # The breaker with the defaults in force, the chain without numbers: as in docs/diagrams.
 _MACHINES: Final = {
-    BREAKER.name: (BREAKER, attrs.asdict(BreakerConfig())),
+    BREAKER.name: (BREAKER, BreakerConfig().in_force),
     CHAIN.name: (CHAIN, None),
 }
 

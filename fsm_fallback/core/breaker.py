@@ -3,7 +3,9 @@
 Rules
 -----
 1. Everything that decides is a row of `BREAKER`. Guards compare `facts`, which are measured once
-   before a row is chosen, the pending outcome included; actions change only the breaker.
+   before a row is chosen, the pending outcome included; actions change only the breaker. Where the
+   row is known beforehand, callers may do its action by themselves: `straight`, `timed` and `shut`
+   say when (`core.generation`).
 2. Admission is a lease, and a lease is settled once. Every row with a target begins a new
    generation; the outcome of an older lease adds no evidence, frees no slot, closes nothing.
 3. A round of probes cannot wedge: a probe that never comes back ends the round at its deadline,
@@ -18,131 +20,86 @@ is argued where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NoReturn
 
 import attrs
 
 from fsm_fallback.core.breaker_facts import (
     FACTS_OF_ADMISSION,
-    MAX_EXPONENT,
-    evidence_facts,
+    FACTS_OF_FAILURE,
+    FACTS_OF_SUCCESS,
+    NOTHING,
     hold_facts,
-    verdict_facts,
+    standing_facts,
 )
-from fsm_fallback.core.breaker_rows import BREAKER, BreakerState, S
+from fsm_fallback.core.breaker_model import BreakerModel
+from fsm_fallback.core.breaker_rows import BREAKER, BreakerState
 from fsm_fallback.core.compiled import CompiledEvent
 from fsm_fallback.core.events import BreakerStep, Verdict
-from fsm_fallback.core.lease import Lease, LeaseOwner
-from fsm_fallback.core.outcome import Fault, FaultKind
-from fsm_fallback.core.parameters import BreakerConfig
-from fsm_fallback.core.snapshot import BreakerSnapshot
+from fsm_fallback.core.generation import Generation
+from fsm_fallback.core.lease import Lease
+from fsm_fallback.core.outcome import Fault
+from fsm_fallback.core.snapshot import BreakerSnapshot, refuse_foreign, snapshot_of
 from fsm_fallback.core.table import STAY, Row, machine_of
-from fsm_fallback.core.windows import CountEvidence
+from fsm_fallback.errors import ConfigurationError
 
-_NOTHING: Final[Mapping[str, float]] = {}
 OPERATORS: Final = frozenset({"force_open", "disable", "observe", "reset"})
-_VERDICTS: Final[dict[str, Verdict]] = {
-    row_id: "moved"
-    if row.target is not STAY
-    else "refused"
-    if "refuse" in row.actions
-    else "stayed"
-    for row_id, row in BREAKER.numbered()
+_VERDICTS: Final[dict[Row, Verdict]] = {
+    row: "moved" if row.target is not STAY else "refused" if "refuse" in row.actions else "stayed"
+    for row in BREAKER.rows
 }
+_SETTLED_BEFORE: Final[Mapping[str, float]] = {"settled_before": True}
 
 
 @attrs.define(eq=False)
-class Breaker:
-    """One breaker: a model of the machine `BREAKER`, not thread-safe by itself.
-
-    Args:
-        name: What it guards; its name in records.
-        config: Its parameters.
-        now: The clock's seconds at birth.
-        owner: Settles the leases it grants; None in specs, which settle here.
-        record: Gets a `BreakerStep` for every firing worth a record, in order.
-        record_stays: Whether firings that change no state are worth one.
-        sample: A draw from [0, 1) for the next jitter; whoever owns the breaker draws anew after an
-            opening. 0.5 is no jitter.
-    """
-
-    name: str
-    config: BreakerConfig = attrs.field(factory=BreakerConfig)
-    now: float = 0.0
-    owner: LeaseOwner | None = None
-    record: Callable[[BreakerStep], None] | None = None
-    record_stays: bool = False
-    sample: float = 0.5
-
-    state: BreakerState = attrs.field(init=False, default=S.CLOSED)
-    facts: Mapping[str, float] = attrs.field(init=False, default=_NOTHING)
-    reply: Lease | None = attrs.field(init=False, default=None)
-    evidence: CountEvidence = attrs.field(init=False)
-    generation: int = attrs.field(init=False, default=0)
-    admissions: int = attrs.field(init=False, default=0)
-    in_flight: int = attrs.field(init=False, default=0)
-    not_permitted: int = attrs.field(init=False, default=0)
-    open_until: float | None = attrs.field(init=False, default=None)
-    closed_at: float = attrs.field(init=False)
-    step: int = attrs.field(init=False, default=0)
-    holds: int = attrs.field(init=False, default=0)
-    cause: Fault | None = attrs.field(init=False, default=None)
-    probes: dict[int, float] = attrs.field(init=False, factory=dict)
-    round_calls: int = attrs.field(init=False, default=0)
-    round_failures: int = attrs.field(init=False, default=0)
-
-    # The outcome being settled; only measuring and actions read it.
-    lease: Lease | None = attrs.field(init=False, default=None)
-    failed: bool = attrs.field(init=False, default=False)
-    fault: Fault | None = attrs.field(init=False, default=None)
-
-    def __attrs_post_init__(self) -> None:
-        self.evidence = self.config.window.evidence()
-        self.closed_at = self.now
+class Breaker(BreakerModel):
+    """One breaker, not thread-safe by itself; its arguments are those of `BreakerModel`."""
 
     # Triggers -------------------------------------------------------------------------------
 
     def admit(self, now: float) -> Lease | None:
-        """Ask for leave to call: a lease, or None where the breaker refuses.
-
-        After a refusal `retry_at` says when to come back.
-        """
-        if now > self.now:
-            self.now = now
+        """Ask for leave to call: a lease, or None where the breaker refuses."""
+        self.pass_time(now)
         self.lease = self.fault = None
+        self.current.note_stalled(self.now)
         measure = FACTS_OF_ADMISSION.get(self.state)
-        self.facts = _NOTHING if measure is None else measure(self)
-        source = self.state
-        row: Row = ADMIT.fire(self).row
-        if row.target is not None or self.record_stays:
-            self._tell(ADMIT, row, source)
+        self.facts = NOTHING if measure is None else measure(self)
+        self._fire(ADMIT)
         # Not kept: a lease whose holder drops it must be collectable.
         reply, self.reply = self.reply, None
         return reply
 
-    def succeed(self, lease: Lease, now: float) -> None:
-        """Settle a lease: the provider answered."""
-        if self._take_back(lease, now, SUCCEED, None):
+    def succeed(self, lease: Lease, now: float, duration: float | None = None) -> None:
+        """Settle a lease: the provider answered. `duration`: the seconds it took, if known."""
+        if self._take_back(lease, now, SUCCEED, None, duration):
             self.failed = False
-            source = self.state
-            self.facts = verdict_facts(self) if source is _HALF_OPEN else _NOTHING
-            row: Row = SUCCEED.fire(self).row
-            if row.target is not None or self.record_stays:
-                self._tell(SUCCEED, row, source)
+            measure = FACTS_OF_SUCCESS.get(self.state)
+            self.facts = NOTHING if measure is None else measure(self)
+            self._fire(SUCCEED)
 
-    def fail(self, lease: Lease, now: float, fault: Fault | None = None) -> None:
-        """Settle a lease: the provider failed."""
-        if self._take_back(lease, now, FAIL, fault):
+    def fail(
+        self, lease: Lease, now: float, fault: Fault | None = None, duration: float | None = None
+    ) -> None:
+        """Settle a lease: the provider failed. `duration` as in `succeed`."""
+        if self._take_back(lease, now, FAIL, fault, duration):
             self.failed = True
-            half_open = self.state is _HALF_OPEN
-            self.facts = verdict_facts(self) if half_open else evidence_facts(self)
+            if self.current.allowed_failures:  # the row is known: it cannot trip
+                self.current.allowed_failures -= 1
+                self.count()
+                return
+            measure = FACTS_OF_FAILURE.get(self.state)
+            self.facts = NOTHING if measure is None else measure(self)
             self._fire(FAIL)
+            if self.straight is self.current and "calls" in self.facts:
+                calls = self.facts["calls"]
+                failures = self.facts["failure_ratio"] * calls
+                self.current.allow_failures(self.config, calls, failures)
 
     def release(self, lease: Lease, now: float) -> None:
         """Settle a lease without evidence."""
         if self._take_back(lease, now, RELEASE, None):
-            self.facts = _NOTHING
+            self.facts = NOTHING
             self._fire(RELEASE)
 
     def hold(
@@ -160,15 +117,12 @@ class Breaker:
         A late lease is as good as any here: it is an instruction about the future, and can open or
         lengthen but never shorten.
         """
-        if lease is not None and not self._settle(lease):
+        self.pass_time(now)
+        if lease is not None and not self._settle(lease, HOLD, fault):
             return
-        self._clock(now)
         self.lease, self.fault = lease, fault
         self.facts = hold_facts(self, until)
-        source = self.state
-        row: Row = HOLD.fire(self).row
-        if lease is None or row.action or self.record_stays:
-            self._tell(HOLD, row, source, actor, reason)
+        self._fire(HOLD, actor, reason, by_operator=lease is None)
 
     def force_open(self, now: float, actor: str | None = None, reason: str | None = None) -> None:
         """Refuse every call until told otherwise."""
@@ -186,294 +140,169 @@ class Breaker:
         """Close with empty evidence; every lease out is late from now on."""
         self._operate(RESET, now, actor, reason)
 
-    # Guards: they compare `facts` and nothing else ---------------------------------------------
+    # Beside the table -------------------------------------------------------------------------
 
-    def cooled_down(self) -> bool:
-        """At exactly `open_until` the call is admitted; one tick before it is not."""
-        return self.facts["now"] >= self.facts["open_until"]
+    def begin_output(self, lease: Lease, now: float) -> None:
+        """Note the first output of a stream: slowness is judged by now, a probe's time begins anew.
 
-    def probe_overdue(self) -> bool:
-        """Some probe is out for longer than `probe_timeout`."""
-        return self.facts["now"] > self.facts["probe_deadline"]
-
-    def probe_free(self) -> bool:
-        """The round has a slot and still wants a probe."""
-        facts = self.facts
-        return (
-            facts["out"] < facts["probe_concurrency"]
-            and facts["done"] + facts["out"] < facts["probe_calls"]
-        )
-
-    def tripped(self) -> bool:
-        """With the pending failure the window is full enough and bad enough."""
-        facts = self.facts
-        return (
-            facts["calls"] >= facts["minimum_calls"]
-            and facts["failure_ratio"] >= facts["threshold"]
-        )
-
-    def healed(self) -> bool:
-        """With the pending outcome the round is decided, and well."""
-        return bool(self.facts["decidable"]) and self.facts["worst_ratio"] < self.facts["threshold"]
-
-    def relapsed(self) -> bool:
-        """With the pending outcome the round is decided, and ill."""
-        return bool(self.facts["decidable"]) and self.facts["best_ratio"] >= self.facts["threshold"]
-
-    def longer(self) -> bool:
-        """The named time is later than the one already set."""
-        return self.facts["until"] > self.facts["open_until"]
-
-    # Actions: they change this breaker and nothing else ---------------------------------------
-
-    def grant(self) -> None:
-        """Give a lease without a slot."""
-        self.admissions += 1
-        self.in_flight += 1
-        self.reply = Lease(self.generation, self.admissions, self.now, None, self.owner)
-
-    def grant_probe(self) -> None:
-        """Give a lease that takes a slot of the round."""
-        self.grant()
-        if self.reply is not None:
-            deadline = self.now + self.config.probe_timeout
-            self.reply.deadline = self.probes[self.admissions] = deadline
-
-    def refuse(self) -> None:
-        """Give no lease, and count that."""
-        self.not_permitted += 1
-
-    def begin_round(self) -> None:
-        """Begin a round of probes."""
-        self.open_until = None
-        self._turn()
-
-    def count(self) -> None:
-        """Book the outcome as evidence."""
-        if self.failed:
-            self.evidence.book_failure()
-        else:
-            self.evidence.book_success()
-            self.holds = 0
-
-    def count_probe(self) -> None:
-        """Book the outcome in the round; evidence of the closed state is another matter."""
-        self.free_probe()
-        self.round_calls += 1
-        self.round_failures += self.failed
-        if not self.failed:
-            self.holds = 0
-
-    def free_probe(self) -> None:
-        """Give the slot back."""
-        if self.lease is not None:
-            self.probes.pop(self.lease.number, None)
-
-    def arm(self) -> None:
-        """Open from CLOSED.
-
-        Time spent closed wears the backoff off: a provider that flaps does not start over, one that
-        was well for long does.
+        Only the first time counts; a settled lease, or one of an older generation, is left alone.
         """
-        rested = int((self.now - self.closed_at) / self.config.open_duration)
-        self.step = max(0, self.step - rested)
-        self._arm_next_step()
+        if lease.breaker is not self:
+            self._refuse_strange(lease)
+        self.pass_time(now)
+        if lease.settled or lease.duration is not None or lease.generation != self.generation:
+            return
+        lease.duration = self.now - lease.admitted_at
+        self.current.take_in(lease.number)
+        if lease.number in self.round.probes:
+            lease.deadline = self.round.probes[lease.number] = self.now + self.config.probe_timeout
 
-    def rearm(self) -> None:
-        """Open from a round that failed, for longer than the time before."""
-        if self.lease is None:  # fired by `admit`
-            self.fault = Fault(FaultKind.TIMEOUT, message="a probe did not come back in time")
-        self._arm_next_step()
+    def end_straight(self, generation: Generation, number: int, place: int, now: float) -> None:
+        """Settle a call that went straight, but whose generation may have ended before it did.
 
-    def arm_until(self) -> None:
-        """Open until the named time; no jitter, no backoff."""
-        if self.lease is not None:  # an operator's hold is no word of the provider
-            self.holds += 1
-        self.open_until = self.facts["until"]
-        self.cause = self.fault
-        self._turn()
-
-    def extend(self) -> None:
-        """Stay open until the later time."""
-        self.open_until = self.facts["until"]
-        self.cause = self.fault
-
-    def close(self) -> None:
-        """Close with empty evidence; the backoff stays, and wears off with time."""
-        self._close()
-
-    def clear(self) -> None:
-        """Forget evidence, backoff, holds and cause: what an operator's word begins with."""
-        self.step = 0
-        self.holds = 0
-        self._close()
+        Its place tells: one taken before the end has been counted, one after it is late.
+        """
+        self.pass_time(now)
+        if generation.ended is not None and place > generation.ended:
+            self._settled += 1
+            late = Lease(self, generation.number, number, self.now)
+            late.claim()
+            self._record(SUCCEED.name, None, self.state, "late", late)
+        elif self.straight is None:
+            self.find_ways()
 
     # Reading --------------------------------------------------------------------------------
 
-    @property
-    def retry_at(self) -> float | None:
-        """When the next call may be admitted, if that is known: `open_until` while OPEN."""
-        return self.open_until
+    def would_admit(self, now: float) -> bool:
+        """Whether `admit` would grant a lease; asking changes nothing."""
+        before = self.now, self.facts
+        self.pass_time(now)
+        try:
+            measure = FACTS_OF_ADMISSION.get(self.state)
+            self.facts = NOTHING if measure is None else measure(self)
+            rows = BREAKER.cell(self.state, "admit")
+            row = next(row for row in rows if row.guard is None or getattr(self, row.guard)())
+            return "refuse" not in row.actions
+        finally:
+            self.now, self.facts = before
 
     def snapshot(self, now: float) -> BreakerSnapshot:
         """How this breaker stands; reading changes nothing, the clamped clock included."""
-        calls, failures = self.evidence.calls, self.evidence.failures
-        return BreakerSnapshot(
-            taken_at=max(now, self.now),
-            state=self.state,
-            generation=self.generation,
-            calls=calls,
-            failures=failures,
-            failure_ratio=failures / calls if calls >= self.config.minimum_calls else None,
-            in_flight=self.in_flight,
-            not_permitted=self.not_permitted,
-            open_until=self.open_until,
-            step=self.step,
-            holds=self.holds,
-            cause=self.cause,
-        )
+        return snapshot_of(self, max(now, self.now, self.current.latest))
 
     def restore(self, snapshot: BreakerSnapshot, now: float) -> None:
         """Take over how another breaker stood, perhaps in a process that is gone.
 
         State, backoff step, holds, cause and the open time that was left come back; evidence starts
         empty, every lease out is late, and HALF_OPEN comes back as OPEN, cooled down.
+
+        Raises:
+            ConfigurationError: If the snapshot is of a breaker with other parameters; this one is
+                left as it was.
         """
-        self._clock(now)
+        refuse_foreign(snapshot, self)
+        self.pass_time(now)
         source = self.state
-        self._close()
-        self.state = snapshot.state
+        until = snapshot.taken_at if snapshot.open_until is None else snapshot.open_until
+        self.close()
+        self._stand(snapshot.state, max(0.0, until - snapshot.taken_at))
         self.step, self.holds, self.cause = snapshot.step, snapshot.holds, snapshot.cause
-        if snapshot.state is S.HALF_OPEN:
-            self.state = S.OPEN
-            self.open_until = self.now
-        elif snapshot.state is S.OPEN and snapshot.open_until is not None:
-            left = max(0.0, snapshot.open_until - snapshot.taken_at)
-            self.open_until = self.now + left
-        if self.record is not None:
-            self.record(self._step("restore", None, source, "moved", None, self.cause))
+        self.actor = self.reason = None
+        self._record("restore", None, source, "moved", None, fault=self.cause)
+        self.find_ways()
 
     # Mechanism ------------------------------------------------------------------------------
 
-    def _clock(self, now: float) -> None:
-        if now > self.now:
-            self.now = now
+    def _refuse_strange(self, lease: Lease) -> NoReturn:
+        raise ConfigurationError(
+            f"lease {lease.number} of breaker {lease.breaker.name!r} came to breaker "
+            f"{self.name!r}; settle it on the one that granted it"
+        )
 
-    def _settle(self, lease: Lease) -> bool:
-        if lease.settled:
+    def _settle(self, lease: Lease, event: CompiledEvent, fault: Fault | None) -> bool:
+        """Settle a lease; False if it was settled before."""
+        if lease.breaker is not self:
+            self._refuse_strange(lease)
+        if not lease.claim():
+            self._record(event.name, None, self.state, "late", lease, _SETTLED_BEFORE, fault)
             return False
-        lease.settled = True
-        self.in_flight -= 1
+        self._settled += 1
+        current = self.current
+        if current.slow_after is not None and lease.generation == current.number:
+            current.take_in(lease.number)
         return True
 
     def _take_back(
-        self, lease: Lease, now: float, event: CompiledEvent, fault: Fault | None
+        self,
+        lease: Lease,
+        now: float,
+        event: CompiledEvent,
+        fault: Fault | None,
+        duration: float | None = None,
     ) -> bool:
         """Settle a lease; False where that is all: settled before, or of an older generation."""
-        if lease.settled:
+        self.pass_time(now)
+        if not self._settle(lease, event, fault):
             return False
-        lease.settled = True
-        self.in_flight -= 1
-        if now > self.now:
-            self.now = now
-        if lease.generation == self.generation:
-            self.lease = lease
-            self.fault = fault
-            return True
-        if self.record is not None:
-            self.record(self._step(event.name, None, self.state, "late", lease, fault))
-        return False
+        if lease.generation != self.current.number:
+            self._record(event.name, None, self.state, "late", lease, fault=fault)
+            return False
+        self.lease, self.fault = lease, fault
+        slow_after = self.config.slow_call_duration
+        if slow_after is not None:
+            if duration is None:
+                duration = lease.duration
+            took = self.now - lease.admitted_at if duration is None else duration
+            self.slow = took >= slow_after
+            self.current.note_stalled(self.now)
+        return True
 
     def _operate(
         self, event: CompiledEvent, now: float, actor: str | None, reason: str | None
     ) -> None:
-        self._clock(now)
+        self.pass_time(now)
         self.lease = self.fault = None
-        self.facts = _NOTHING
-        source = self.state
-        self._tell(event, event.fire(self).row, source, actor, reason)
+        self.facts = NOTHING
+        self._fire(event, actor, reason, by_operator=True)
 
-    def _fire(self, event: CompiledEvent) -> None:
-        source = self.state
-        row: Row = event.fire(self).row
-        if row.target is not None or self.record_stays:
-            self._tell(event, row, source)
-
-    def _tell(
+    def _fire(
         self,
         event: CompiledEvent,
-        row: Row,
-        source: BreakerState,
         actor: str | None = None,
         reason: str | None = None,
+        *,
+        by_operator: bool = False,
     ) -> None:
-        if self.record is not None:
-            lease = self.lease or self.reply
-            verdict = _VERDICTS[BREAKER.id_of(row)]
-            step = self._step(event.name, row, source, verdict, lease, self.fault, actor, reason)
-            self.record(step)
+        """Fire, record what is worth it, and find the ways of the calls to come."""
+        source = self.state
+        row: Row = event.fire(self).row
+        if row.target is not None or row.action == "extend" or (by_operator and event is not HOLD):
+            self.actor, self.reason = actor, reason
+        if row.target is not None or self.record_stays or by_operator or row.action == "extend":
+            lease, told = self.lease or self.reply, (self.facts, self.fault, actor, reason)
+            self._record(event.name, row, source, _VERDICTS[row], lease, *told)
+        if self.straight is None:
+            self.find_ways()
 
-    def _step(
+    def _record(
         self,
         trigger: str,
         row: Row | None,
         source: BreakerState,
         verdict: Verdict,
         lease: Lease | None,
-        fault: Fault | None,
+        because: Mapping[str, float] = NOTHING,
+        fault: Fault | None = None,
         actor: str | None = None,
         reason: str | None = None,
-    ) -> BreakerStep:
-        return BreakerStep(
-            breaker=self.name,
-            at=self.now,
-            trigger=trigger,
-            row=row,
-            source=source,
-            target=self.state,
-            verdict=verdict,
-            because=self.facts if row is not None else _NOTHING,
-            facts={
-                "failures": self.evidence.failures,
-                "calls": self.evidence.calls,
-                "in_flight": self.in_flight,
-                "open_until": self.open_until,
-                "step": self.step,
-                "holds": self.holds,
-                "generation": self.generation,
-            },
-            generation=self.generation if lease is None else lease.generation,
-            lease=None if lease is None else lease.number,
-            fault=fault,
-            actor=actor,
-            reason=reason,
-        )
+    ) -> None:
+        if self.record is not None:
+            generation = self.generation if lease is None else lease.generation
+            number = None if lease is None else lease.number
+            ends = (self.name, self.now, trigger, row, source, self.state, verdict)
+            stands = (because, standing_facts(self), generation, number)
+            self.record(BreakerStep(*ends, *stands, fault, actor, reason))
 
-    def _turn(self) -> None:
-        """Begin a new generation: whatever is out is late, evidence and rounds start empty."""
-        self.generation += 1
-        self.evidence.clear()
-        self.probes.clear()
-        self.round_calls = self.round_failures = 0
-
-    def _close(self) -> None:
-        self.open_until = self.cause = None
-        self.closed_at = self.now
-        self._turn()
-
-    def _arm_next_step(self) -> None:
-        config = self.config
-        self.step += 1
-        growth = config.backoff_factor ** min(self.step - 1, MAX_EXPONENT)
-        duration = min(config.open_duration * growth, config.max_open_duration)
-        duration *= 1.0 + config.jitter * (2.0 * self.sample - 1.0)
-        self.open_until = self.now + duration
-        if self.fault is not None:
-            self.cause = self.fault
-        self._turn()
-
-
-_HALF_OPEN: Final = S.HALF_OPEN  # an enum member is a slow look-up
 
 MACHINE: Final = machine_of(BREAKER, Breaker)
 ADMIT: Final = MACHINE.events["admit"]

@@ -2,7 +2,7 @@
 
 The pending outcome is included. Measuring decides nothing. Each function answers every value the
 guards of a trigger need, the limits in force among them, so that a record is enough to judge the
-guards again.
+guards again; what is not watched has no values.
 """
 
 from __future__ import annotations
@@ -13,60 +13,105 @@ from typing import TYPE_CHECKING, Final
 
 from fsm_fallback.core.breaker_rows import S
 from fsm_fallback.core.outcome import KINDS
+from fsm_fallback.core.parameters import MAX_EXPONENT
+from fsm_fallback.core.windows import Pending
 
 if TYPE_CHECKING:
-    from fsm_fallback.core.breaker import Breaker
+    from fsm_fallback.core.breaker_model import BreakerModel
     from fsm_fallback.core.breaker_rows import BreakerState
+    from fsm_fallback.core.events import Facts
 
-MAX_EXPONENT: Final = 64  # past any cap, and the power stays finite
+NOTHING: Final[Mapping[str, float]] = {}
+_NONE_STALLED: Final[Mapping[str, float]] = {"stalled": 0}
+_HARMLESS: Final[Mapping[str, float]] = {"stalled": 0, "may_trip": False}
+_PENDING: Final[Mapping[tuple[bool, bool], Pending]] = {
+    (failed, slow): Pending(1, int(failed), int(slow))
+    for failed in (False, True)
+    for slow in (False, True)
+}
 
 
-def cooling_facts(breaker: Breaker) -> dict[str, float]:
+def closed_facts(breaker: BreakerModel) -> Mapping[str, float]:
+    """For `stalled`."""
+    stalled = breaker.current.stalled(breaker.now)
+    if not stalled:
+        return _NONE_STALLED
+    return {"stalled": stalled, **_slow_facts(breaker, Pending(stalled=stalled))}
+
+
+def cooling_facts(breaker: BreakerModel) -> Mapping[str, float]:
     """For `cooled_down`."""
     until = math.inf if breaker.open_until is None else breaker.open_until
     return {"now": breaker.now, "open_until": until}
 
 
-def round_facts(breaker: Breaker) -> dict[str, float]:
+def round_facts(breaker: BreakerModel) -> Mapping[str, float]:
     """For `probe_overdue` and `probe_free`."""
     return {
         "now": breaker.now,
         "probe_deadline": min(breaker.probes.values(), default=math.inf),
         "out": len(breaker.probes),
-        "done": breaker.round_calls,
+        "done": breaker.round.calls,
         "probe_concurrency": breaker.config.probe_concurrency,
         "probe_calls": breaker.config.probe_calls,
     }
 
 
-def verdict_facts(breaker: Breaker) -> dict[str, float]:
-    """For `healed` and `relapsed`."""
-    wanted = breaker.config.probe_calls
-    done = breaker.round_calls + 1
-    failures = breaker.round_failures + breaker.failed
-    missing = wanted - done
-    return {
-        "done": done,
-        "failures": failures,
-        "decidable": breaker.config.early_verdict or missing == 0,
-        "best_ratio": failures / wanted,
-        "worst_ratio": (failures + missing) / wanted,
-        "threshold": breaker.config.failure_ratio,
-    }
+def success_facts(breaker: BreakerModel) -> Mapping[str, float]:
+    """For `tripped_by_success`."""
+    config = breaker.config
+    may_trip = breaker.slow or config.trip_on_success
+    stalled = breaker.current.stalled(breaker.now)
+    if not may_trip and not stalled:
+        return _HARMLESS
+    return {"may_trip": may_trip, **failure_facts(breaker), "stalled": stalled}
 
 
-def evidence_facts(breaker: Breaker) -> dict[str, float]:
+def failure_facts(breaker: BreakerModel) -> Mapping[str, float]:
     """For `tripped`."""
-    calls, failures = breaker.evidence.with_failure()
-    return {
+    config = breaker.config
+    pending = _PENDING[breaker.failed, breaker.slow]
+    calls, failures, _ = breaker.current.tally(breaker.now, pending)
+    facts: dict[str, float] = {
         "failure_ratio": failures / calls,
         "calls": calls,
-        "threshold": breaker.config.failure_ratio,
-        "minimum_calls": breaker.config.minimum_calls,
+        "threshold": config.failure_ratio,
+        "minimum_calls": config.minimum_calls,
     }
+    if config.slow_call_duration is not None:
+        facts |= _slow_facts(
+            breaker, pending._replace(stalled=breaker.current.stalled(breaker.now))
+        )
+    if config.consecutive_failures is not None:
+        facts["in_a_row"] = breaker.current.failures_in_a_row + 1 if breaker.failed else 0
+        facts["consecutive_failures"] = config.consecutive_failures
+    return facts
 
 
-def hold_facts(breaker: Breaker, until: float) -> dict[str, float]:
+def verdict_facts(breaker: BreakerModel) -> Mapping[str, float]:
+    """For `healed` and `relapsed`."""
+    config = breaker.config
+    wanted = config.probe_calls
+    done = breaker.round.calls + 1
+    failures = breaker.round.failures + breaker.failed
+    missing = wanted - done
+    facts = {
+        "done": done,
+        "failures": failures,
+        "decidable": config.early_verdict or missing == 0,
+        "best_ratio": failures / wanted,
+        "worst_ratio": (failures + missing) / wanted,
+        "threshold": config.failure_ratio,
+    }
+    if config.slow_call_duration is not None:
+        slow_calls = breaker.round.slow_calls + breaker.slow
+        facts["best_slow_ratio"] = slow_calls / wanted
+        facts["worst_slow_ratio"] = (slow_calls + missing) / wanted
+        facts["slow_threshold"] = config.slow_call_ratio
+    return facts
+
+
+def hold_facts(breaker: BreakerModel, until: float) -> Mapping[str, float]:
     """For `longer`.
 
     The first hold of a series is believed; each further one without a success in between doubles,
@@ -85,8 +130,46 @@ def hold_facts(breaker: Breaker, until: float) -> dict[str, float]:
     return {"until": breaker.now + duration, "open_until": open_until}
 
 
-FACTS_OF_ADMISSION: Final[Mapping[BreakerState, Callable[[Breaker], Mapping[str, float]]]] = {
+def standing_facts(breaker: BreakerModel) -> Facts:
+    """How a breaker stands, for its records."""
+    tally = breaker.current.tally(breaker.now)
+    return {
+        "failures": tally.failures,
+        "calls": tally.calls,
+        "slow_calls": tally.slow_calls,
+        "in_flight": breaker.in_flight,
+        "open_until": breaker.open_until,
+        "step": breaker.step,
+        "holds": breaker.holds,
+        "generation": breaker.generation,
+    }
+
+
+def _slow_facts(breaker: BreakerModel, pending: Pending) -> dict[str, float]:
+    tally = breaker.current.tally(breaker.now, pending)
+    return {
+        "slow_call_ratio": tally.slow_calls / tally.calls,
+        "watched_calls": tally.calls,
+        "slow_threshold": breaker.config.slow_call_ratio,
+        "minimum_calls": breaker.config.minimum_calls,
+    }
+
+
+FACTS_OF_ADMISSION: Final[Mapping[BreakerState, Callable[[BreakerModel], Mapping[str, float]]]] = {
+    S.CLOSED: closed_facts,
     S.OPEN: cooling_facts,
     S.HALF_OPEN: round_facts,
 }
 """What `admit` measures, by state; elsewhere it has no guards."""
+
+FACTS_OF_SUCCESS: Final[Mapping[BreakerState, Callable[[BreakerModel], Mapping[str, float]]]] = {
+    S.CLOSED: success_facts,
+    S.HALF_OPEN: verdict_facts,
+}
+"""What `succeed` measures, by state."""
+
+FACTS_OF_FAILURE: Final[Mapping[BreakerState, Callable[[BreakerModel], Mapping[str, float]]]] = {
+    S.CLOSED: failure_facts,
+    S.HALF_OPEN: verdict_facts,
+}
+"""What `fail` measures, by state."""

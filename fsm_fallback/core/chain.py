@@ -23,7 +23,7 @@ from fsm_fallback.core.commands import Admit, Call, Command, Raise, Return
 from fsm_fallback.core.compiled import CompiledEvent
 from fsm_fallback.core.events import AttemptStep, ChainStep, Facts
 from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.core.outcome import FailOver, Fault, FaultKind
+from fsm_fallback.core.outcome import KINDS, FailOver, Fault, FaultKind
 from fsm_fallback.core.table import STAY, Row, Table, machine_of
 from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail, failure
 from fsm_fallback.errors import (
@@ -87,6 +87,23 @@ _TIMEOUT: Final = FaultKind.TIMEOUT
 _LARGER_WINDOW: Final = FailOver.LARGER_WINDOW
 _new = tuple.__new__
 
+# What a fault says to the guards, by kind; how many larger windows are left is the chain's to say.
+_FAULT_FACTS: Final[Mapping[FaultKind, Facts]] = {
+    kind: {"fault": kind.value, "fail_over": row.fail_over.value, "larger_left": 0}
+    for kind, row in KINDS.items()
+}
+_NO_ONE_ELSE: Final = FailOver.NO.value
+_A_LARGER_ONE: Final = FailOver.LARGER_WINDOW.value
+
+
+_Attempted = tuple[str, int, Fault | None, Exception | None, float, float]
+"""An `Attempt` to be: most trails are never read, and a frozen record takes five times as long."""
+
+_Skipped = tuple[str, Refusal]
+"""A `Skip` to be: whom, and why its breaker refused."""
+
+_Note = _Attempted | _Skipped | Skip
+
 
 class Chain:
     """One call on its way: a model of the machine `CHAIN`.
@@ -110,15 +127,16 @@ class Chain:
     now: float = 0.0
     position: int = 0
     attempts: int = 0
+    told: int = 0  # records so far
     lease: Lease | None = None
-    notes: tuple[Attempt | Skip, ...] = ()
+    notes: tuple[_Note, ...] = ()
     error: ChainFailed | None = None
     needs_larger_than: int | None = None
 
     # The report being taken; only actions read it.
     _fault: Fault | None = None
     _error: Exception | None = None
-    _skip: Skip | None = None
+    _skip: Skip | _Skipped | None = None
 
     def __init__(
         self,
@@ -145,12 +163,20 @@ class Chain:
 
     # Reports --------------------------------------------------------------------------------
 
+    def offered(self, lease: Lease, now: float) -> None:
+        """The candidate's breaker granted a lease, and the driver has called the candidate."""
+        self.now = now
+        self.lease = lease
+        OFFER.fire(self)
+
     def admission(self, granted: Lease | Refusal, now: float) -> Command:
         """What the candidate's breaker said: an offer, or a skip."""
         self.now = now
         if isinstance(granted, Refusal):
-            refused = Skip(self.candidate.name, granted.state, granted.until, granted.cause)
-            self._note(refused)
+            name = self.candidate.name
+            self._skip = (name, granted)
+            self.facts = {"until": granted.until}
+            self._fire(SKIP, name, granted.cause, granted.state)
             return self._select()
         self.lease = granted
         OFFER.fire(self)
@@ -184,11 +210,9 @@ class Chain:
             self.facts = {"now": now, "deadline": self.deadline, "had": had, "fair": fair}
             event = EXPIRE
         else:
-            self.facts = {
-                "fault": fault.kind.value,
-                "fail_over": fault.fail_over.value,
-                "larger_left": self._larger_left() if fault.fail_over is _LARGER_WINDOW else 0,
-            }
+            self.facts = _FAULT_FACTS[fault.kind]
+            if self.facts["fail_over"] == _A_LARGER_ONE:
+                self.facts = {**self.facts, "larger_left": self._larger_left()}
             event = FAULT
         self._fault = fault
         self._end_attempt(event)
@@ -215,8 +239,8 @@ class Chain:
     def rejected(self) -> bool:
         """No other provider would help."""
         fail_over = self.facts["fail_over"]
-        return fail_over == FailOver.NO.value or (
-            fail_over == FailOver.LARGER_WINDOW.value and self.facts["larger_left"] == 0
+        return fail_over == _NO_ONE_ELSE or (
+            fail_over == _A_LARGER_ONE and self.facts["larger_left"] == 0
         )
 
     # Actions --------------------------------------------------------------------------------
@@ -233,11 +257,11 @@ class Chain:
 
     def note_attempt(self) -> None:
         """Put the attempt on the trail."""
-        self.notes = (*self.notes, self._attempt())
+        self.notes = (*self.notes, self._attempted())
 
     def go_on(self) -> None:
         """Go to the next candidate, and remember what it must have."""
-        if self._fault is not None and self._fault.fail_over is FailOver.LARGER_WINDOW:
+        if self.facts["fail_over"] == _A_LARGER_ONE:
             self.needs_larger_than = self.candidate.context_window
         self.position += 1
 
@@ -248,19 +272,19 @@ class Chain:
             what = "no provider could be asked"
         else:
             what = "the only provider failed" if count == 1 else f"all {count} providers failed"
-        self.error = failure(AllProvidersFailed, what, self.notes, self.now)
+        self.error = failure(AllProvidersFailed, what, self.trail, self.now)
 
     def reject(self) -> None:
         """Make the error that says the request is at fault."""
         what = "no other provider would help"
-        self.error = failure(RequestRejected, what, self.notes, self.now)
+        self.error = failure(RequestRejected, what, self.trail, self.now)
 
     def run_out(self) -> None:
         """Make the error that says time is over."""
         took = self.now - self.started_at
         what = f"no provider answered within the deadline ({took:g} s)"
         stand_in = TimeoutError(what)
-        self.error = failure(DeadlineExceeded, what, self.notes, self.now, stand_in=stand_in)
+        self.error = failure(DeadlineExceeded, what, self.trail, self.now, stand_in=stand_in)
 
     # Reading --------------------------------------------------------------------------------
 
@@ -279,9 +303,8 @@ class Chain:
     @property
     def trail(self) -> Trail:
         """All attempts and skips so far, in order."""
-        if self.state is S.SUCCEEDED:
-            return (*self.notes, self._attempt())
-        return self.notes
+        notes = (*self.notes, self._attempted()) if self.state is S.SUCCEEDED else self.notes
+        return tuple(map(_noted, notes))
 
     # Mechanism ------------------------------------------------------------------------------
 
@@ -346,14 +369,17 @@ class Chain:
     def _offered_at(self) -> float:
         return self.started_at if self.lease is None else self.lease.admitted_at
 
-    def _attempt(self) -> Attempt:
-        return Attempt(
-            provider=self.candidate.name,
-            number=self.attempts,
-            fault=self._fault,
-            error=self._error,
-            started_at=self._offered_at,
-            duration=max(0.0, self.now - self._offered_at),
+    def _attempted(self) -> _Attempted:
+        candidate: Any = self.candidates[self.position]
+        began = self._offered_at
+        took = self.now - began
+        return (
+            candidate.name,
+            self.attempts,
+            self._fault,
+            self._error,
+            began,
+            took if took > 0 else 0.0,
         )
 
     def _note(self, skip: Skip) -> None:
@@ -382,8 +408,10 @@ class Chain:
                     self._fault,
                     self.facts,
                     len(self.candidates) - self.position,
+                    self.told,
                 ),
             )
+            self.told += 2
             self.record(step)
 
     def _fire(
@@ -396,11 +424,18 @@ class Chain:
         row: Row = event.fire(self).row
         if self.record is not None:
             left = len(self.candidates) - self.position
-            self.record(
-                ChainStep(
-                    self.name, self.call, self.now, row, provider, fault, reason, self.facts, left
-                )
-            )
+            what = (self.now, row, provider, fault, reason, self.facts, left, self.told)
+            self.told += 1
+            self.record(_new(ChainStep, (self.name, self.call, *what)))
+
+
+def _noted(note: _Note) -> Attempt | Skip:
+    if isinstance(note, Skip):
+        return note
+    if len(note) == 2:  # noqa: PLR2004  # what tells the two apart, for a checker, too
+        name, refusal = note
+        return Skip(name, *refusal)
+    return Attempt(*note)
 
 
 _COMMANDS: Final[Mapping[ChainState, Callable[[Chain], Command]]] = {

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Literal, NamedTuple
 
+import attrs
+
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.table import Row
 
@@ -45,7 +47,10 @@ class BreakerStep(NamedTuple):
 
 
 class AttemptStep(NamedTuple):
-    """One whole attempt of a chain: the offer that began it and the row that ended it."""
+    """One whole attempt of a chain: the offer that began it and the row that ended it.
+
+    It is two records; `before` is how many the call had before.
+    """
 
     chain: str
     call: int
@@ -59,10 +64,11 @@ class AttemptStep(NamedTuple):
     fault: Fault | None
     because: Facts
     left: int
+    before: int
 
 
 class ChainStep(NamedTuple):
-    """Any other firing of a chain: a skip, or an end outside an attempt."""
+    """Any other firing of a chain: a skip, or an end outside an attempt. `before` as above."""
 
     chain: str
     call: int
@@ -73,6 +79,52 @@ class ChainStep(NamedTuple):
     reason: str | None
     because: Facts
     left: int
+    before: int
+
+
+@attrs.frozen
+class Answered:
+    """What the calls have in common that one candidate answered at the first attempt.
+
+    Called with what is a call's own, it makes the step; most of those are never read.
+    """
+
+    chain: str
+    provider: str
+    row: Row
+    left: int
+    before: int
+
+    def __call__(
+        self, call: int, offered_at: float, at: float, generation: int, lease: int
+    ) -> AttemptStep:
+        """The step of one call."""
+        return AttemptStep(
+            chain=self.chain,
+            call=call,
+            offered_at=offered_at,
+            at=at,
+            row=self.row,
+            attempt=1,
+            provider=self.provider,
+            generation=generation,
+            lease=lease,
+            fault=None,
+            because={},
+            left=self.left,
+            before=self.before,
+        )
 
 
 Step = BreakerStep | AttemptStep | ChainStep
+
+PutOff = tuple[Answered, int, float, float, int, int]
+"""A step that is made when somebody reads it: `Answered`, and what to call it with."""
+
+
+def made(step: Step | PutOff) -> Step:
+    """The step itself, made now if that was put off."""
+    if isinstance(step, (BreakerStep, AttemptStep, ChainStep)):
+        return step
+    answered, call, offered_at, at, generation, lease = step
+    return answered(call, offered_at, at, generation, lease)

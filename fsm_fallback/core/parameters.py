@@ -5,7 +5,8 @@ Defaults follow resilience4j where the field agrees; each that does not is argue
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 import attrs
 
@@ -25,10 +26,17 @@ from fsm_fallback.core.bounds import (
     one_of,
     refuse_problems,
 )
+from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.strategies import Sequential, Strategy, is_strategy
-from fsm_fallback.core.windows import CountWindow
+from fsm_fallback.core.windows import CountWindow, TimeWindow, Window
+
+MAX_EXPONENT: Final = 64  # past any cap, and the power stays finite
 
 _WINDOW = CountWindow()
+_IS_WINDOW = Bound(
+    lambda value: isinstance(value, (CountWindow, TimeWindow)), "a CountWindow or a TimeWindow"
+)
+_IS_STATE = instance_of(BreakerState, "a BreakerState")
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +46,14 @@ class BreakerConfig:
     Args:
         window: Which finished calls are evidence.
         failure_ratio: Trips when failures / calls in the window reach it, in (0, 1].
-        minimum_calls: No verdict before that many calls are in the window.
+        minimum_calls: No ratio counts before that many calls are in the window.
+        consecutive_failures: Trips on so many failures in a row, whatever the window says; None
+            for never.
+        slow_call_duration: A call that takes so long, or is out for so long, is slow; None watches
+            nothing. Of a stream its first output counts.
+        slow_call_ratio: Trips when slow calls / calls reach it, in (0, 1].
+        trip_on_success: Whether a plain success may trip, too, when it is the one that fills
+            `minimum_calls`.
         open_duration: How long the first opening lasts.
         backoff_factor: Each opening of a series lasts that many times the one before, >= 1.
         max_open_duration: Cap of an opening, before jitter.
@@ -48,14 +63,20 @@ class BreakerConfig:
         probe_timeout: A probe out longer than this ends the round.
         early_verdict: Decide a round as soon as the missing probes cannot change the verdict.
         max_hold: Cap of a hold; a kind of fault may have a lower one, see `core.outcome.KINDS`.
+        initial_state: Where it begins. OPEN lasts `open_duration`; HALF_OPEN is OPEN with the open
+            time over, so that the first caller is a probe.
 
     Raises:
         ConfigurationError: Naming every parameter out of bounds.
     """
 
-    window: CountWindow = bounded(instance_of(CountWindow, "a CountWindow"), _WINDOW)
+    window: Window = bounded(_IS_WINDOW, _WINDOW)
     failure_ratio: float = bounded(RATIO, 0.5)
     minimum_calls: int = bounded(COUNT, 10)
+    consecutive_failures: int | None = bounded(COUNT.or_none(), None)
+    slow_call_duration: float | None = bounded(SECONDS.or_none(), None)
+    slow_call_ratio: float = bounded(RATIO, 0.5)
+    trip_on_success: bool = bounded(FLAG, default=False)
     open_duration: float = bounded(SECONDS, 30.0)
     backoff_factor: float = bounded(FACTOR, 2.0)
     max_open_duration: float = bounded(SECONDS, 300.0)
@@ -65,9 +86,21 @@ class BreakerConfig:
     probe_timeout: float = bounded(SECONDS, 600.0)
     early_verdict: bool = bounded(FLAG, default=True)
     max_hold: float = bounded(SECONDS, 3600.0)
+    initial_state: BreakerState = bounded(_IS_STATE, BreakerState.CLOSED)
 
     def __attrs_post_init__(self) -> None:
         refuse_problems(self.problems())
+
+    def opening(self, step: int, sample: float) -> float:
+        """Seconds that opening number `step` of a series lasts; `sample`: jitter, from [0, 1)."""
+        growth = self.backoff_factor ** min(step - 1, MAX_EXPONENT)
+        duration = min(self.open_duration * growth, self.max_open_duration)
+        return duration * (1.0 + self.jitter * (2.0 * sample - 1.0))
+
+    @property
+    def in_force(self) -> Mapping[str, object]:
+        """What a breaker decides by, as plain values: all parameters but where it began."""
+        return attrs.asdict(self, filter=lambda field, _: field.name != "initial_state")
 
     def problems(self) -> Iterator[str]:
         """Every parameter, and every pair of parameters, that cannot work."""

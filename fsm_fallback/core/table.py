@@ -13,11 +13,8 @@ It knows nothing of how a trigger fires (`core.compiled`), and nothing of breake
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import product
 from typing import Any, Final
@@ -128,6 +125,9 @@ class Table:
         Two machines with one digest decide alike: it names the declaration in diagrams, audit
         records and verdicts. Reasons (`why`) are prose and do not count.
         """
+        import hashlib  # noqa: PLC0415  # not imported with the package: OpenSSL comes with it
+        import json  # noqa: PLC0415  # as above, its reader
+
         declaration = {
             "name": self.name,
             "initial": self.initial.value,
@@ -172,15 +172,19 @@ def _cell_problems(table: Table) -> Iterator[str]:
     for duplicate, count in Counter(table.rows).items():
         if count > 1:
             yield f"{table.name}: row {duplicate!r} stands {count} times; keep one"
-    for cell in product(table.states, table.triggers):
-        for problem in _problems_of_cell(table.cell(*cell), illegal=cell in table.illegal):
+    cells: dict[Cell, list[Row]] = {cell: [] for cell in product(table.states, table.triggers)}
+    for row in table.rows:
+        if row.cell in cells:  # else its source is no state, which `_reachability_problems` says
+            cells[row.cell].append(row)
+    for cell, rows in cells.items():
+        for problem in _problems_of_cell(rows, illegal=cell in table.illegal):
             yield f"{table.name}: cell ({cell[0].value!r}, {cell[1]!r}) {problem}"
     for state, trigger in table.illegal:
-        if state not in table.states or trigger not in table.triggers:
+        if (state, trigger) not in cells:
             yield f"{table.name}: illegal cell ({state!r}, {trigger!r}) names nothing of the table"
 
 
-def _problems_of_cell(rows: tuple[Row, ...], *, illegal: bool) -> Iterator[str]:
+def _problems_of_cell(rows: Sequence[Row], *, illegal: bool) -> Iterator[str]:
     if illegal:
         if rows:
             yield "has rows and is declared illegal; remove one of the two"
@@ -209,7 +213,7 @@ def _callback_problems(table: Table, model: type) -> Iterator[str]:
         guard = getattr(model, row.guard, None)
         if not callable(guard):
             yield f"{table.name} {number}: guard {row.guard!r} is not a method of {model.__name__}"
-        elif inspect.signature(guard).return_annotation not in (bool, "bool"):
+        elif getattr(guard, "__annotations__", {}).get("return") not in (bool, "bool"):
             yield f"{table.name} {number}: guard {row.guard!r} must be annotated '-> bool'"
 
 

@@ -6,20 +6,20 @@ All that can be decided once is decided here, at registration, and not per call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import attrs
 
 from fsm_fallback.core.bounds import is_number
+from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
+from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.core.outcome import Fault, FaultKind
+from fsm_fallback.core.outcome import Fault
 from fsm_fallback.errors import ConfigurationError
-from fsm_fallback.providers.faults import classify as classify_by_table
-
-if TYPE_CHECKING:
-    import logging
+from fsm_fallback.providers.classifying import fault_of
+from fsm_fallback.providers.faults import classify
 
 Way = Literal["call", "acall"]
 """How a chain is called; each driver knows one."""
@@ -29,6 +29,15 @@ WAYS: Final[tuple[Way, ...]] = ("call", "acall")
 
 class Admits(Protocol):
     """What a driver asks for leave: a `CircuitBreaker`."""
+
+    core: Breaker
+
+    def lease_of(self, generation: Generation, number: int, admitted_at: float) -> Lease:
+        """The lease of a call that began straight and cannot end so."""
+        ...
+
+    def end_straight(self, generation: Generation, number: int, place: int, now: float) -> None:
+        """Settle a straight call whose way was closed while it was out."""
 
     def admission(self, now: float) -> Lease | Refusal:
         """A lease for one call, or why there is none."""
@@ -47,6 +56,10 @@ class Admits(Protocol):
         ...
 
 
+def _core_of(link: Link) -> Breaker:
+    return link.circuit.core
+
+
 @attrs.define(eq=False)
 class Link:
     """A candidate of the core, with everything a driver needs to call it.
@@ -55,6 +68,7 @@ class Link:
         name: The provider's name.
         context_window: Tokens its model takes; None if unknown.
         circuit: Its breaker.
+        core: The machine of that.
         call: The callable of this driver's kind: plain, or returning an awaitable.
         classify: Its own reading of exceptions; None for the fault table.
         timeout_arg: The keyword that takes its time-out; None where it has none.
@@ -66,6 +80,7 @@ class Link:
     call: Callable[..., Any]
     classify: Callable[[BaseException], Fault] | None = None
     timeout_arg: str | None = None
+    core: Breaker = attrs.field(init=False, default=attrs.Factory(_core_of, takes_self=True))
 
     def keywords(self, kwargs: dict[str, Any], timeout: float | None) -> dict[str, Any]:
         """The keywords of the call, with its time-out if it takes one; the caller's stay as is.
@@ -98,17 +113,8 @@ class Link:
     def fault_of(self, error: Exception) -> Fault:
         """What an exception of this provider means; a classifier that raises means UNKNOWN."""
         if self.classify is None:
-            return classify_by_table(error)
-        try:
-            fault: object = self.classify(error)
-        except Exception as raised:  # noqa: BLE001  # the user's code
-            # Its type only: a message may quote the error it was reading.
-            _logger().error("classifier of provider %r raised %s", self.name, type(raised).__name__)
-            return Fault(FaultKind.UNKNOWN)
-        if isinstance(fault, Fault):
-            return fault
-        _logger().error("classifier of provider %r returned %r, no Fault", self.name, type(fault))
-        return Fault(FaultKind.UNKNOWN)
+            return classify(error)
+        return fault_of(error, self.classify, f"provider {self.name!r}")
 
 
 def links_of(
@@ -168,9 +174,3 @@ def _callable(provider: object, way: Way) -> Callable[..., Any] | None:
 
         return in_thread(plain)
     return None
-
-
-def _logger() -> logging.Logger:
-    import logging  # noqa: PLC0415  # not imported with the package
-
-    return logging.getLogger("fsm_fallback")

@@ -6,40 +6,54 @@ cut.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
-from fsm_fallback.core.lease import Lease
-from fsm_fallback.drivers.link import Link
+from fsm_fallback.core.lease import Refusal
 from fsm_fallback.drivers.walk import Walk
+
+_NONE: Final[tuple[Refusal, ...]] = ()
 
 
 def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """One call: straight as long as it can be, walked from there."""
     now = walk.clock()
-    candidates = walk.order(now)
-    link = candidates[0]
-    if not walk.straight or not isinstance(link, Link):
-        return drive(walk, *walk.begun(candidates, now), now, args, kwargs)
-    number = next(walk.calls)
-    granted = link.circuit.admission(now)
-    if not isinstance(granted, Lease):
-        return drive(walk, *walk.chain_at(candidates, now, number, granted), now, args, kwargs)
+    link, refusals = walk.first, _NONE
+    generation = None if link is None else link.core.straight
+    call_number = next(walk.calls)
+    if link is None or generation is None:
+        link, generation, refusals = walk.past_shut(now, call_number)
+        if link is None or generation is None:
+            # Not kept here: errors lead back to this frame.
+            return drive(
+                walk,
+                *walk.begun(walk.order(now), now, call_number, refusals),
+                now,
+                args,
+                kwargs,
+            )
+    number = next(generation.admissions)
     try:
         value = link.call(*args, **kwargs)
     except Exception as error:  # noqa: BLE001  # the fault table's to judge
-        chain, _ = walk.chain_at(candidates, now, number, granted)
+        lease = link.circuit.lease_of(generation, number, now)
+        chain = walk.chain_at(now, call_number, refusals, lease)
         now = walk.clock()
-        command = link.take_error(chain, granted, error, now)
+        command = link.take_error(chain, lease, error, now)
     except BaseException:
-        chain, _ = walk.chain_at(candidates, now, number, granted)
-        link.abandon(chain, granted, walk.clock())
+        lease = link.circuit.lease_of(generation, number, now)
+        chain = walk.chain_at(now, call_number, refusals, lease)
+        link.abandon(chain, lease, walk.clock())
         raise
     else:
-        now = walk.clock()
-        link.circuit.settle_success(granted, now)
-        walk.answered(candidates, number, link, granted, now)
+        ended = walk.clock()
+        place = next(generation.places)
+        if link.core.straight is not generation:
+            link.circuit.end_straight(generation, number, place, ended)
+        if walk.record is not None:
+            answered = walk.answered[len(refusals)]
+            walk.record((answered, call_number, now, ended, generation.number, number))
         return value
     try:
         return drive(walk, chain, command, now, args, kwargs)

@@ -1,33 +1,34 @@
 """What all calls of a chain have in common: whom to ask, by which order, on which clock.
 
-Most calls are answered by the first candidate. Such a call fires two rows of the chain's table,
-`offer` and `answer`, and neither has a guard: nothing is decided. So a driver takes these calls
-straight and makes no chain for them; `Walk.answered` records the two rows. When anything else
-happens, `Walk.chain_at` puts a chain where it would stand by now, by walking it there.
+Most calls are answered by the first candidate whose breaker is not open. Such a call fires three
+rows of the chain's table, `skip`, `offer` and `answer`, and none has a guard: nothing is decided.
+So a driver takes these calls straight and makes no chain for them; their records are made of the
+same rows. When anything else happens, `Walk.chain_at` puts a chain where it would stand by now, by
+walking it there.
 `specs/spec_drivers.py` proves that nobody can tell the difference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 import attrs
 
 from fsm_fallback.core.chain import CHAIN, Chain, ChainState
 from fsm_fallback.core.commands import Command
-from fsm_fallback.core.events import AttemptStep, ChainStep
+from fsm_fallback.core.events import Answered, ChainStep, PutOff, Step
+from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.core.strategies import CallOptions, Strategy
+from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.link import Link
 from fsm_fallback.errors import ConfigurationError
 
 # One row each, or this module does not import: a second row would mean a decision.
 (_OFFER,) = CHAIN.cell(ChainState.SELECTING, "offer")
+(_SKIP,) = CHAIN.cell(ChainState.SELECTING, "skip")
 (_ANSWER,) = CHAIN.cell(ChainState.CALLING, "answer")
-_NOTHING: Final[dict[str, float]] = {}
-_new = tuple.__new__  # a third of the time of AttemptStep(...), and every call makes one
+_new = tuple.__new__
 
 
 @attrs.define(eq=False)
@@ -44,6 +45,9 @@ class Walk:
         sample: Draws from [0, 1).
         record: Gets a record of every firing; None for nobody.
         calls: Numbers the calls.
+        is_fixed: Whether the order is the configured one, always.
+        first: The first candidate of every call that may go straight; None if none may.
+        answered: By link, makes the record of a straight call when it is read.
     """
 
     name: str
@@ -53,12 +57,21 @@ class Walk:
     attempt_timeout: float | None
     clock: Callable[[], float]
     sample: Callable[[], float]
-    record: Callable[[AttemptStep | ChainStep], None] | None
+    record: Callable[[Step | PutOff], None] | None
     calls: Iterator[int]
-    straight: bool = attrs.field(init=False)
+    is_fixed: bool = attrs.field(init=False)
+    first: Link | None = attrs.field(init=False, default=None)
+    answered: tuple[Answered, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.straight = self.options.deadline is None and self.attempt_timeout is None
+        self.is_fixed = type(self.strategy) is Sequential
+        if self.is_fixed and self.options.deadline is None and self.attempt_timeout is None:
+            self.first = self.links[0]  # nothing has to be asked but its breaker
+        count = len(self.links)
+        self.answered = tuple(
+            Answered(self.name, link.name, _ANSWER, left=count - position, before=position)
+            for position, link in enumerate(self.links)
+        )
 
     def order(self, now: float) -> tuple[Candidate | Skip, ...]:
         """The candidates of one call.
@@ -66,6 +79,8 @@ class Walk:
         Raises:
             ConfigurationError: If the strategy names none.
         """
+        if self.is_fixed:
+            return self.links
         candidates = self.strategy.order(self.links, self.options, now, self.sample())
         if not candidates:
             raise ConfigurationError(
@@ -89,47 +104,59 @@ class Walk:
             self.record,
         )
 
-    def begun(self, candidates: tuple[Candidate | Skip, ...], now: float) -> tuple[Chain, Command]:
-        """The chain of a call that begins now, and its first command."""
-        chain = self.chain(candidates, now)
-        return chain, chain.next(now)
+    def begun(
+        self,
+        candidates: tuple[Candidate | Skip, ...],
+        now: float,
+        call: int | None = None,
+        refusals: tuple[Refusal, ...] = (),
+    ) -> tuple[Chain, Command]:
+        """The chain of a call that begins now, and the command that is due.
+
+        `refusals`: of the first candidates, told already.
+        """
+        chain = self.chain(candidates, now, call)
+        command = chain.next(now)
+        if refusals:
+            chain.record, chain.told = None, len(refusals)
+            for refusal in refusals:
+                command = chain.admission(refusal, now)
+            chain.record = self.record
+        return chain, command
+
+    def past_shut(
+        self, now: float, call: int
+    ) -> tuple[Link | None, Generation | None, tuple[Refusal, ...]]:
+        """The first link, and its generation, that a straight call may go to, past those shut.
+
+        A breaker that is shut refuses, and the skip is told. Before one that has to be asked, or
+        behind the last, it ends: with no generation, and the refusals so far.
+        """
+        refusals: tuple[Refusal, ...] = ()
+        if self.first is None:
+            return None, None, refusals
+        for position, link in enumerate(self.links):
+            core = link.core
+            if core.straight is not None:
+                return link, core.straight, refusals
+            shut = core.shut
+            if shut is None or now >= shut.until or position == len(self.links) - 1:
+                break
+            core.pass_time(now)
+            next(shut.refusals)
+            refusal = shut.refusal
+            refusals = (*refusals, refusal)
+            if self.record is not None:
+                because = {"until": refusal.until}
+                left = len(self.links) - position - 1
+                what = (refusal.cause, refusal.state, because, left, position)
+                self.record(_new(ChainStep, (self.name, call, now, _SKIP, link.name, *what)))
+        return None, None, refusals
 
     def chain_at(
-        self,
-        candidates: tuple[Candidate | Skip, ...],
-        now: float,
-        call: int,
-        granted: Lease | Refusal,
-    ) -> tuple[Chain, Command]:
-        """The chain of a call that began `now`, after its first candidate's breaker has spoken."""
-        chain = self.chain(candidates, now, call)
-        return chain, chain.admission(granted, now)
-
-    def answered(
-        self,
-        candidates: tuple[Candidate | Skip, ...],
-        call: int,
-        link: Link,
-        lease: Lease,
-        now: float,
-    ) -> None:
-        """Record the two rows of a call that the first candidate answered."""
-        if self.record is not None:
-            step = _new(
-                AttemptStep,
-                (
-                    self.name,
-                    call,
-                    lease.admitted_at,
-                    now,
-                    _ANSWER,
-                    1,
-                    link.name,
-                    lease.generation,
-                    lease.number,
-                    None,
-                    _NOTHING,
-                    len(candidates),
-                ),
-            )
-            self.record(step)
+        self, began: float, call: int, refusals: tuple[Refusal, ...], lease: Lease
+    ) -> Chain:
+        """The chain of a straight call that began then, where its candidate is called."""
+        chain, _ = self.begun(self.links, began, call, refusals)
+        chain.offered(lease, began)
+        return chain

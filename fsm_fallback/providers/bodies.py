@@ -8,7 +8,6 @@ microseconds. Only keys known to hold errors are descended into, for bodies echo
 
 from __future__ import annotations
 
-import json
 import re
 import reprlib
 from collections import deque
@@ -17,8 +16,7 @@ from enum import Enum
 from itertools import islice
 from typing import Final
 
-import attrs
-
+from fsm_fallback.providers.patterns import when_needed
 from fsm_fallback.providers.signals import squashed
 
 _MOST_NODES: Final = 200
@@ -62,16 +60,16 @@ _ROLES: Final[dict[_Role, str]] = {
 # fmt: on
 _ROLE_OF: Final = {key: role for role, keys in _ROLES.items() for key in keys.split()}
 
-_QUOTA_WINDOW: Final = re.compile(r"Per(Second|Minute|Hour|Day|Month)")
-_CODE_IN_TEXT: Final = re.compile(
+_QUOTA_WINDOW: Final = when_needed(r"Per(Second|Minute|Hour|Day|Month)")
+_CODE_IN_TEXT: Final = when_needed(
     r"""["'](?:code|type|status|reason)["'] ?: ?["']([A-Za-z][\w.\-]{1,63})["']"""
 )
-_STATUS_IN_TEXT: Final = re.compile(
+_STATUS_IN_TEXT: Final = when_needed(
     r"(?:^(?=... [A-Z]|...:|...$)|[Ee]rror code:? |HTTP(?:/\d(?:\.\d)?)? |"
     r"[Ss]tatus(?:[ _][Cc]ode)?[:=]? ?)([45]\d\d)\b"
 )
-_NAME_IN_TEXT: Final = re.compile(r"(?:^|[(.])([A-Za-z]{3,60}(?:Exception|Error|Timeout))\b")
-_STREAM_LINE: Final = re.compile(r"^(?:data|event|id|retry)?:", re.MULTILINE)
+_NAME_IN_TEXT: Final = when_needed(r"(?:^|[(.])([A-Za-z]{3,60}(?:Exception|Error|Timeout))\b")
+_STREAM_LINE: Final = when_needed(r"^(?:data|event|id|retry)?:", re.MULTILINE)
 _LAST_EVENTS: Final = (
     "[DONE]",
     "message_stop",
@@ -79,16 +77,15 @@ _LAST_EVENTS: Final = (
     "response.incomplete",
     '"done":true',
 )
-_PAGE: Final = re.compile(r"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
-_PAGE_TITLE: Final = re.compile(r"<title[^<>]{0,200}>([^<]{0,300})", re.IGNORECASE)
-_TAG: Final = re.compile(r"<[^<>]{0,500}>")
+_PAGE: Final = when_needed(r"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
+_PAGE_TITLE: Final = when_needed(r"<title[^<>]{0,200}>([^<]{0,300})", re.IGNORECASE)
+_TAG: Final = when_needed(r"<[^<>]{0,500}>")
 
 
-@attrs.define(kw_only=True)
 class Said:
     """What was found in a body.
 
-    Args:
+    Attributes:
         codes: Error types and codes, as written.
         names: Exception names that open a text.
         numbers: Numbers that are HTTP statuses.
@@ -102,17 +99,32 @@ class Said:
         is_cut: Whether it is an event stream without error and without its last event.
     """
 
-    codes: list[str] = attrs.field(factory=list)
-    names: list[str] = attrs.field(factory=list)
-    numbers: list[int] = attrs.field(factory=list)
-    texts: list[str] = attrs.field(factory=list)
-    shown: str = ""
-    fields: list[tuple[str, object]] = attrs.field(factory=list)
-    headers: dict[str, str] = attrs.field(factory=dict)
-    param: str | None = None
-    is_error: bool = False
-    is_page: bool = False
-    is_cut: bool = False
+    __slots__ = (
+        "codes",
+        "fields",
+        "headers",
+        "is_cut",
+        "is_error",
+        "is_page",
+        "names",
+        "numbers",
+        "param",
+        "shown",
+        "texts",
+    )
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.names: list[str] = []
+        self.numbers: list[int] = []
+        self.texts: list[str] = []
+        self.shown = ""
+        self.fields: list[tuple[str, object]] = []
+        self.headers: dict[str, str] = {}
+        self.param: str | None = None
+        self.is_error = False
+        self.is_page = False
+        self.is_cut = False
 
 
 def read_body(body: object) -> Said:
@@ -187,7 +199,7 @@ def _read_value(key: str, value: object, said: Said, queue: deque[object]) -> No
         case _Role.CODE | _Role.STATUS:
             note_code(value, said)
             if key == "quotaid" and isinstance(value, str):
-                windows = _QUOTA_WINDOW.findall(value[:_LONGEST_TEXT])
+                windows = _QUOTA_WINDOW().findall(value[:_LONGEST_TEXT])
                 said.codes.extend(f"per_{window}" for window in windows)
         case _Role.TEXT | _Role.INSIDE:
             said.is_error = said.is_error or (key in {"error", "errors"} and bool(value))
@@ -209,6 +221,8 @@ def _json(text: str) -> object | None:
     """Open JSON text; None if it is not a JSON object or array, or too long."""
     if text[:1] not in {"{", "["} or len(text) > _LONGEST_JSON:
         return None
+    import json  # noqa: PLC0415  # not imported with the package
+
     try:
         opened: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -229,12 +243,12 @@ def _read_text(text: str, said: Said, queue: deque[object]) -> None:
 def _read_text_body(text: str, said: Said) -> None:
     text = text.lstrip()
     head = text[:_LONGEST_TEXT]
-    if _STREAM_LINE.match(head):
+    if _STREAM_LINE().match(head):
         _read_stream(text, said)
-    elif _PAGE.search(head):
+    elif _PAGE().search(head):
         said.is_page = True
-        title = _PAGE_TITLE.search(head)
-        said.texts.append(title.group(1).strip() if title else _TAG.sub(" ", head).strip())
+        title = _PAGE_TITLE().search(head)
+        said.texts.append(title.group(1).strip() if title else _TAG().sub(" ", head).strip())
     elif (opened := _json(text.rstrip())) is not None:
         _read_parsed(opened, said)
     elif head[:1] == "{" and "\n{" in text:  # one JSON object per line, as Ollama streams
@@ -256,13 +270,13 @@ def _read_parsed(body: object, said: Said) -> None:
 def read_loose_text(text: str, said: Said) -> None:
     """Note what a text quotes: a status, codes of a body printed into it, an exception's name."""
     if "'" in text or '"' in text:
-        said.codes.extend(islice(_matches(_CODE_IN_TEXT, text), _MOST_ITEMS))
+        said.codes.extend(islice(_matches(_CODE_IN_TEXT(), text), _MOST_ITEMS))
     if "Error" in text or "Exception" in text or "Timeout" in text:
-        names = list(islice(_matches(_NAME_IN_TEXT, text), _MOST_ITEMS))
+        names = list(islice(_matches(_NAME_IN_TEXT(), text), _MOST_ITEMS))
         said.names.extend(names)
         said.codes.extend(names)  # Amazon's codes are class names
     if "4" in text or "5" in text:
-        said.numbers.extend(map(int, islice(_matches(_STATUS_IN_TEXT, text), _MOST_ITEMS)))
+        said.numbers.extend(map(int, islice(_matches(_STATUS_IN_TEXT(), text), _MOST_ITEMS)))
 
 
 def _matches(pattern: re.Pattern[str], text: str) -> Iterator[str]:

@@ -6,18 +6,18 @@ learn more: the content of a response is used only if it has been read already. 
 raise, texts may be huge, causes may be circular; none of it reaches the caller.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: a named tuple compiles each annotation that is text.
 
 import errno
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Final, cast
-
-import attrs
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from fsm_fallback.providers.bodies import Said, is_empty, note_code, read_body, read_loose_text
+from fsm_fallback.providers.patterns import when_needed
 from fsm_fallback.providers.signals import Fact, squashed
 from fsm_fallback.providers.waits import named_wait
 from fsm_fallback.providers.wording import for_people, in_words, split_camel_case
@@ -47,6 +47,9 @@ _CODE_ATTRIBUTES: Final = (
     "error_code",
     "error_type",
 )
+GROUPS: Final = frozenset({"ExceptionGroup", "BaseExceptionGroup"})
+"""Classes whose members are what went wrong."""
+
 _OURS: Final = "fsm_fallback"
 # What stands between our call and the callable it calls: worker threads, partials, contexts.
 _MACHINERY: Final = frozenset(
@@ -61,18 +64,17 @@ _PROGRAMMING_ERRORS: Final = frozenset(
     {TypeError, AttributeError, KeyError, IndexError, NameError, UnboundLocalError, AssertionError}
 )
 
-_STATUS_LINE: Final = re.compile(
+_STATUS_LINE: Final = when_needed(
     r"(?:error code: |http error )?[45]\d\d\W{0,8}(?:bad request|none)?$|(?:client|server) error '|"
     r"[45]\d\d (?:client|server) error:|bad request$",
     re.IGNORECASE,
 )
-_LIMITS_NAMED: Final = re.compile(
+_LIMITS_NAMED: Final = when_needed(
     r"\blimit:? (\d[\d,]{0,15})\b[^.]{0,80}?\brequested:? ~?(\d[\d,]{0,15})", re.IGNORECASE
 )
 
 
-@attrs.frozen(kw_only=True)
-class Evidence:
+class Evidence(NamedTuple):
     """Everything a row of the fault table may ask for.
 
     Args:
@@ -94,28 +96,44 @@ class Evidence:
     wait: float | None = None
 
 
-def links(error: BaseException) -> Iterator[BaseException]:
-    """Walk from an error to what it came from: causes, contexts, members of a plain group.
+def has_origins(error: BaseException) -> bool:
+    """Tell whether an error may have come from another one; quicker than `origins`."""
+    try:
+        if error.__cause__ is not None:
+            return True
+        if error.__context__ is not None and not error.__suppress_context__:
+            return True
+    except Exception:  # noqa: BLE001  # as in `attribute`
+        return True
+    return type(error).__name__ in GROUPS
 
-    Outermost first, each once. A context hidden by `raise … from None` stays hidden.
+
+def origins(error: BaseException) -> Iterator[BaseException]:
+    """Walk to what an error came from: causes, contexts, members of a plain group.
+
+    Nearest first, each once. A context hidden by `raise … from None` stays hidden.
     """
-    waiting: list[BaseException] = [error]
-    seen: set[int] = set()
+    waiting = deque(_behind(error))
+    seen = {id(error)}
     while waiting and len(seen) < _MOST_LINKS:
-        link = waiting.pop(0)
-        if id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        if type(link).__name__ in {"ExceptionGroup", "BaseExceptionGroup"}:
-            waiting.extend(islice(_exceptions(attribute(link, "exceptions")), _MOST_LINKS))
-        cause = attribute(link, "__cause__")
-        if cause is None and not attribute(link, "__suppress_context__"):
-            cause = attribute(link, "__context__")
-        waiting.extend(_exceptions((cause,)))
+        origin = waiting.popleft()
+        if id(origin) not in seen:
+            seen.add(id(origin))
+            yield origin
+            waiting.extend(_behind(origin))
 
 
-def evidence_of_error(error: BaseException, *, now: datetime | None = None) -> Evidence:
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    if type(error).__name__ in GROUPS:
+        yield from islice(_exceptions(attribute(error, "exceptions")), _MOST_LINKS)
+    cause = attribute(error, "__cause__")
+    if cause is None and not attribute(error, "__suppress_context__"):
+        cause = attribute(error, "__context__")
+    if isinstance(cause, BaseException):
+        yield cause
+
+
+def evidence_of_error(error: BaseException, *, now: "datetime | None" = None) -> Evidence:
     """Measure one exception, without its causes."""
     kind: type = type(error)
     names = class_names(kind)
@@ -128,7 +146,7 @@ def evidence_of_error(error: BaseException, *, now: datetime | None = None) -> E
     said.param = _text(attribute(error, "param")) or said.param
     statuses = _note_attributes(error, response, said, names)
     headers = _lower(_first_present(attribute(error, "headers"), attribute(response, "headers")))
-    unsaid = is_empty(body) and (not text or _STATUS_LINE.match(text) is not None)
+    unsaid = is_empty(body) and (not text or _STATUS_LINE().match(text) is not None)
     if not said.texts and not said.shown and not unsaid:
         said.texts.append(text)
         read_loose_text(text, said)
@@ -143,7 +161,7 @@ def evidence_of_response(
     headers: object,
     body: object,
     provider: str | None,
-    now: datetime | None = None,
+    now: "datetime | None" = None,
 ) -> Evidence:
     """Measure a response that no SDK turned into an exception."""
     said = read_body(body)
@@ -190,7 +208,7 @@ def raised_at_the_call(error: BaseException) -> bool:
 
 
 def _evidence_of_builtin(
-    error: BaseException, names: tuple[str, ...], text: str, now: datetime | None
+    error: BaseException, names: tuple[str, ...], text: str, now: "datetime | None"
 ) -> Evidence:
     """Measure an exception of Python itself: its class, its text and its errno are all it has."""
     facts: set[Fact] = set()
@@ -216,7 +234,7 @@ def _weighed(
     unsaid: bool,
     text: str = "",
     facts: Iterable[Fact] = (),
-    now: datetime | None,
+    now: "datetime | None",
 ) -> Evidence:
     """Put together what was said and under which status, and measure the facts.
 
@@ -263,8 +281,10 @@ def _facts(said: Said, status: int | None, text: str, *, unsaid: bool) -> Iterat
             yield Fact.PARAM_NAMED
     if said.is_cut and status in {None, 200}:
         yield Fact.CUT_STREAM
-    if any(_value(limit) < _value(asked) for limit, asked in _LIMITS_NAMED.findall(text)):
-        yield Fact.OVER_FIXED_LIMIT
+    if "requested" in text.lower():  # a look is cheaper than the search
+        named = _LIMITS_NAMED().findall(text)
+        if any(_value(limit) < _value(asked) for limit, asked in named):
+            yield Fact.OVER_FIXED_LIMIT
 
 
 def _note_attributes(

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from fsm_fallback.core.outcome import FaultKind
-from fsm_fallback.providers.signals import Fact, Signals, phrases
+from fsm_fallback.providers.signals import Fact, Signals, phrases, words
 
 _K = FaultKind
 _QUIET: Final[frozenset[int | None]] = frozenset({None, 200})
@@ -33,21 +33,21 @@ _ABOUT_THE_REQUEST: Final = frozenset({Fact.PARAM_NAMED})
 SIGNALS: Final[tuple[Signals, ...]] = (
     Signals(
         kind=_K.CANCELLED,
-        names=(
+        names=words(
             "CancelledError Cancelled GeneratorExit KeyboardInterrupt SystemExit BaseExceptionGroup"
         ),
     ),
     # The provider never saw the call. A certificate is judged by our clock and our roots.
     Signals(
         kind=_K.LOCAL,
-        names=(
+        names=words(
             "PoolTimeout EmptyPoolError ClosedPoolError LocalProtocolError "
             "SSLCertVerificationError ClientConnectorCertificateError ProxyError "
             "ClientProxyConnectionError ClientHttpProxyError ProxyConnectionError "
             "InvalidURL UnsupportedProtocol MissingSchema InvalidSchema MemoryError "
             "StoreUnavailable"
         ),
-        codes="EMFILE ENFILE ENOBUFS EADDRNOTAVAIL ENETUNREACH ENETDOWN",
+        codes=words("EMFILE ENFILE ENOBUFS EADDRNOTAVAIL ENETUNREACH ENETDOWN"),
         phrases=phrases(
             "too many open files; no file descriptors; certificate verify failed; "
             "suitable tls ca certificate bundle; network is unreachable; "
@@ -60,14 +60,14 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     # says more than they do. "Timed out" beside another status may be a download of an image.
     Signals(
         kind=_K.TIMEOUT,
-        names=(
+        names=words(
             "TimeoutError Timeout TimeoutException APITimeoutError ReadTimeout "
             "ConnectTimeout WriteTimeout ReadTimeoutError ConnectTimeoutError "
             "ServerTimeoutError ConnectionTimeoutError SocketTimeoutError "
             "ServiceResponseTimeoutError ServiceRequestTimeoutError DeadlineExceeded "
             "TooSlowError"
         ),
-        codes=(
+        codes=words(
             "timeout timeout_error request_timeout request_body_timeout deadline_exceeded "
             "ModelTimeoutException vector_store_timeout ETIMEDOUT"
         ),
@@ -76,13 +76,13 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             "timed out; read|connect|connection|request|operation|write|socket timeout",
             at=_QUIET | {408},
         ),
-        status_names="RequestTimeoutError",
+        status_names=words("RequestTimeoutError"),
         statuses=frozenset({408}),
     ),
     Signals(
         kind=_K.CONNECT,
-        names="gaierror herror NameResolutionError ClientConnectorDNSError",
-        codes="ECONNREFUSED ECONNRESET ECONNABORTED EPIPE EHOSTUNREACH EHOSTDOWN",
+        names=words("gaierror herror NameResolutionError ClientConnectorDNSError"),
+        codes=words("ECONNREFUSED ECONNRESET ECONNABORTED EPIPE EHOSTUNREACH EHOSTDOWN"),
         phrases=phrases(
             "connection refused|reset|aborted; name or service not known; "
             "nodename nor servname; failure in name resolution; "
@@ -94,7 +94,7 @@ SIGNALS: Final[tuple[Signals, ...]] = (
         ),
         # Wrappers: every one of these also stands for a cut stream, a full pool or a closed client,
         # which its words or its cause tell.
-        status_names=(
+        status_names=words(
             "ConnectionError ConnectionRefusedError ConnectionResetError "
             "ConnectionAbortedError BrokenPipeError ConnectError APIConnectionError "
             "ReadError WriteError CloseError NetworkError TransportError "
@@ -108,25 +108,25 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     Signals(
         kind=_K.STREAM,
         facts=frozenset({Fact.CUT_STREAM}),
-        names=(
+        names=words(
             "StreamTruncated StreamInterrupted IncompleteRead IncompleteReadError "
             "ChunkedEncodingError ClientPayloadError"
         ),
-        codes="ModelStreamErrorException stream_error",
+        codes=words("ModelStreamErrorException stream_error"),
         phrases=phrases(
             "incomplete chunked read; without sending complete message body; incompleteread; "
             "response ended prematurely; response payload is not completed; "
             "stream ... ended|closed|terminated|interrupted before|prematurely|unexpectedly",
             at=_QUIET,
         ),
-        status_names="EventStreamError",
+        status_names=words("EventStreamError"),
     ),
     # A 5xx with quota words is a server in trouble. A named minute or wait is a rate, whatever else
     # the text says: Gemini writes "check your plan and billing" over a limit of the minute.
     Signals(
         kind=_K.QUOTA,
-        names="BudgetExceededError",
-        codes=(
+        names=words("BudgetExceededError"),
+        codes=words(
             "insufficient_quota billing_error billing_hard_limit_reached Arrearage "
             "billing_not_active insufficient_credits insufficient_balance payment_required "
             "exceeded_current_quota_error quota_exhausted ServiceQuotaExceededException "
@@ -153,14 +153,14 @@ SIGNALS: Final[tuple[Signals, ...]] = (
         ),
         unless=phrases("try again|retry in #; retry info; per minute|min|second|sec"),
         silenced_by=_ABOUT_THE_REQUEST,
-        status_names="PaymentRequiredError",
+        status_names=words("PaymentRequiredError"),
         statuses=frozenset({402}),
         deaf_at=_SERVER,
     ),
     # At 401 and 403 a key is refused; calling the refusal a rate limit would retry it for ever.
     Signals(
         kind=_K.RATE_LIMIT,
-        codes=(
+        codes=words(
             "rate_limit_exceeded rate_limit_error rate_limited rate_limit requests "
             "rate_limit_reached rate_limit_reached_error too_many_requests tokens "
             "Throttling ThrottlingException ThrottledException TooManyRequestsException "
@@ -177,16 +177,16 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             at=_LOAD,
         ),
         silenced_by=_ABOUT_THE_REQUEST,
-        status_names="RateLimitError TooManyRequestsError TooManyRequests ResourceExhausted",
-        status_codes="resource_exhausted",
+        status_names=words("RateLimitError TooManyRequestsError TooManyRequests ResourceExhausted"),
+        status_codes=words("resource_exhausted"),
         statuses=frozenset({429}),
         deaf_at=frozenset({401, 403}),
     ),
     # 409 and 425: both SDKs retry them, a lock was not had in time.
     Signals(
         kind=_K.TRANSIENT,
-        names="BreakerOpen AllProvidersFailed",
-        codes=(
+        names=words("BreakerOpen AllProvidersFailed"),
+        codes=words(
             "overloaded_error overloaded model_overloaded engine_overloaded_error "
             "engine_overloaded server_overloaded server_is_overloaded queue_exceeded "
             "MODEL_CAPACITY_EXHAUSTED NoCapacity capacity_exceeded ModelNotReadyException "
@@ -203,11 +203,11 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             at=_LOAD,
         )
         + phrases("try again later", at=_QUIET),
-        status_names=(
+        status_names=words(
             "InternalServerError ServiceUnavailableError OverloadedError ServiceUnavailable "
             "BadGatewayError ServerError"
         ),
-        status_codes=(
+        status_codes=words(
             "server_error api_error internal_server_error internal_error internal "
             "unavailable service_unavailable service_unavailable_error aborted bad_gateway "
             "gateway_timeout upstream_error InternalServerException InternalFailure "
@@ -218,7 +218,7 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     ),
     Signals(
         kind=_K.REGION,
-        codes="unsupported_country_region_territory unsupported_country unsupported_region",
+        codes=words("unsupported_country_region_territory unsupported_country unsupported_region"),
         phrases=phrases(
             "country|region|territory|location is? not supported|available|allowed; "
             "not ... supported|available|allowed in your country|region|location; "
@@ -231,12 +231,12 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     Signals(
         kind=_K.AUTH,
         facts=frozenset({Fact.NO_CREDENTIALS}),
-        names=(
+        names=words(
             "NoCredentialsError PartialCredentialsError CredentialRetrievalError "
             "DefaultCredentialsError RefreshError CredentialsError TokenRetrievalError "
             "UnauthorizedSSOTokenError SSOTokenLoadError"
         ),
-        codes=(
+        codes=words(
             "authentication_error invalid_api_key API_KEY_INVALID invalid_auth "
             "ExpiredTokenException ExpiredToken UnrecognizedClientException "
             "InvalidSignatureException SignatureDoesNotMatch InvalidClientTokenId "
@@ -262,12 +262,12 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             "account|organization|project|team .. suspended; member of an organization"
         ),
         silenced_by=_ABOUT_THE_REQUEST,
-        status_names=(
+        status_names=words(
             "AuthenticationError PermissionDeniedError PermissionDenied Unauthenticated "
             "Unauthorized Forbidden ClientAuthenticationError UnauthorizedError "
             "ForbiddenError OAuthError"
         ),
-        status_codes=(
+        status_codes=words(
             "unauthenticated permission_denied permission_error unauthorized access_denied "
             "AccessDeniedException forbidden authentication_failed"
         ),
@@ -277,8 +277,8 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     # A 404 that names nothing is a wrong deployment or base URL: as gone as a model.
     Signals(
         kind=_K.MODEL,
-        names="ModelNotFoundError",
-        codes=(
+        names=words("ModelNotFoundError"),
+        codes=words(
             "model_not_found DeploymentNotFound invalid_model unknown_model "
             "model_not_available model_not_supported unavailable_model model_deprecated "
             "model_decommissioned model_retired deployment_not_found unsupported_model "
@@ -302,16 +302,16 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             "only accessible|available to billed|paid|verified"
         ),
         silenced_by=_ABOUT_THE_REQUEST,
-        status_names="NotFoundError NotFound ResourceNotFoundError",
-        status_codes="not_found not_found_error ResourceNotFoundException",
+        status_names=words("NotFoundError NotFound ResourceNotFoundError"),
+        status_codes=words("not_found not_found_error ResourceNotFoundException"),
         statuses=frozenset({404, 410}),
         deaf_at=_SERVER | {429},
     ),
     # The output limit counts as window, too: a model with more room can finish the answer.
     Signals(
         kind=_K.CONTEXT,
-        names="ContextWindowExceededError LengthFinishReasonError",
-        codes=(
+        names=words("ContextWindowExceededError LengthFinishReasonError"),
+        codes=words(
             "context_length_exceeded context_window_exceeded max_tokens_exceeded "
             "TOO_MANY_TOKENS model_max_prompt_tokens_exceeded input_too_long "
             "prompt_too_long exceed_context_size_error"
@@ -337,11 +337,11 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     ),
     Signals(
         kind=_K.CONTENT,
-        names=(
+        names=words(
             "ContentPolicyViolationError ContentFilterFinishReasonError "
             "BlockedPromptException StopCandidateException"
         ),
-        codes=(
+        codes=words(
             "content_filter content_policy_violation ResponsibleAIPolicyViolation "
             "invalid_prompt moderation_blocked image_content_policy_violation SAFETY "
             "PROHIBITED_CONTENT refusal BLOCKLIST RECITATION data_inspection_failed"
@@ -359,7 +359,7 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     Signals(
         kind=_K.TOO_LARGE,
         facts=frozenset({Fact.OVER_FIXED_LIMIT}),
-        codes=(
+        codes=words(
             "request_too_large payload_too_large request_entity_too_large "
             "string_above_max_length array_above_max_length image_too_large "
             "image_file_too_large file_too_large image_dimensions_too_large "
@@ -373,7 +373,7 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             "maximum of # pdf? pages|images|files|documents|tools; "
             "exceeds the? maximum|max allowed? request|file|image|payload|body|upload? size"
         ),
-        status_names="ContentTooLargeError RequestTooLargeError",
+        status_names=words("ContentTooLargeError RequestTooLargeError"),
         statuses=frozenset({413, 414, 431}),
         deaf_at=_SERVER | {429},
     ),
@@ -382,8 +382,8 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     Signals(
         kind=_K.UNSUPPORTED,
         facts=frozenset({Fact.NOTHING_SAID}),
-        names="UnsupportedParamsError NotImplementedError",
-        codes=(
+        names=words("UnsupportedParamsError NotImplementedError"),
+        codes=words(
             "unsupported_parameter unsupported_value unsupported_file unsupported "
             "unsupported_content_type unsupported_image_media_type OperationNotSupported "
             "unsupported_api_version unsupported_api_for_model not_implemented"
@@ -406,13 +406,13 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             "violates|violate|violation ... policy|guidelines|terms",
             at=frozenset({403}),
         ),
-        status_codes="unimplemented",
+        status_codes=words("unimplemented"),
         statuses=frozenset({405, 406, 501, 505}),
         deaf_at=(_SERVER - {501, 505}) | {401, 402, 429},
     ),
     Signals(
         kind=_K.BAD_RESPONSE,
-        codes=(
+        codes=words(
             "tool_use_failed json_validate_failed output_parse_failed MALFORMED_FUNCTION_CALL "
             "UNEXPECTED_TOOL_CALL"
         ),
@@ -421,8 +421,8 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             "model did not call a tool; model called a tool; model produced invalid; "
             "generated output ... not be parsed; model output ... invalid|malformed"
         ),
-        names="OutputParserException UnexpectedModelBehavior",
-        status_names=(
+        names=words("OutputParserException UnexpectedModelBehavior"),
+        status_names=words(
             "JSONDecodeError APIResponseValidationError ResponseValidationError "
             "DecodingError ContentDecodingError ValidationError ContentTypeError"
         ),
@@ -431,9 +431,9 @@ SIGNALS: Final[tuple[Signals, ...]] = (
     Signals(
         kind=_K.CALLER,
         facts=frozenset({Fact.PARAM_ELSEWHERE, Fact.CALL_BOUNDARY}),
-        names="RequestRejected ConfigurationError ParamValidationError",
+        names=words("RequestRejected ConfigurationError ParamValidationError"),
         # What these complain of quotes the request.
-        codes=(
+        codes=words(
             "invalid_function_parameters invalid_json_schema missing_required_parameter "
             "unknown_parameter invalid_type"
         ),
@@ -447,11 +447,11 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             "conversation|content ... not found",
             at=frozenset({404}),
         ),
-        status_names=(
+        status_names=words(
             "BadRequestError UnprocessableEntityError InvalidArgument BadRequest "
             "InvalidRequestError FailedPrecondition HTTPValidationError"
         ),
-        status_codes=(
+        status_codes=words(
             "invalid_request_error invalid_argument bad_request failed_precondition "
             "out_of_range ValidationException validation_error"
         ),

@@ -8,18 +8,17 @@ right, rows from top to bottom, and which cause may correct its wrapper.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from itertools import chain
-from typing import TYPE_CHECKING, Final
-
-import attrs
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_fallback.core.outcome import KINDS, Fault, FaultKind, Scope
 from fsm_fallback.providers.evidence import (
+    GROUPS,
     Evidence,
     evidence_of_error,
     evidence_of_response,
-    links,
+    has_origins,
+    origins,
 )
 from fsm_fallback.providers.fault_table import SIGNALS
 from fsm_fallback.providers.signals import Phrase, Signals, squashed
@@ -39,17 +38,26 @@ _CORRECTED_BY: Final[dict[FaultKind, frozenset[FaultKind]]] = {
 }
 """Which verdicts on a cause outrank the verdict on the exception that wraps it."""
 
-_REMEMBERED: Final[dict[tuple[object, ...], Fault]] = {}
+_Key = tuple[object, ...]
+_REMEMBERED: Final[dict[_Key | None, Fault]] = {}  # never under None
 _MOST_REMEMBERED: Final = 256
-_LONGEST_KEY: Final = 16
-_LONGEST_KEY_TEXT: Final = 256
+_MOST_PARTS: Final = 16
+_LONGEST_TEXT: Final = 256
+_PLAIN: Final = frozenset({str, int, type(None)})
+_ERRNO_AND_TEXT: Final = 2
+_SEEN: Final = (BaseException, OSError, object)
+_UNSEEN: Final = frozenset(
+    {
+        *("__slots__", "__getattr__", "__getattribute__"),
+        *("args", "__cause__", "__context__", "errno", "strerror", "filename"),
+    }
+)
 
 _WAITABLE: Final = frozenset({Scope.MODEL, Scope.ACCOUNT})
 """Scopes a wait can help. A request too large for a limit stays so, whatever its text promises."""
 
 
-@attrs.frozen
-class FaultTableRow:
+class FaultTableRow(NamedTuple):
     """One printable row of the fault table; what follows from the kind is its row in `KINDS`."""
 
     kind: FaultKind
@@ -68,9 +76,12 @@ def classify(error: BaseException, *, now: datetime | None = None) -> Fault:
         The fault; `UNKNOWN` for what nothing speaks for. Never raises. Thread-safe.
     """
     try:
-        return _classified(error, now)
+        fault = _classified_alone(error, now)
+        if fault.kind in _CORRECTED_BY and has_origins(error):
+            fault = _corrected(fault, error, now)
     except Exception:  # noqa: BLE001  # an exception with hostile attributes is not understood
         return Fault(_K.UNKNOWN)
+    return fault
 
 
 def classify_response(
@@ -116,15 +127,15 @@ def fault_table_rows() -> tuple[FaultTableRow, ...]:
     return tuple(FaultTableRow(row.kind, "; ".join(_described(row))) for row in SIGNALS)
 
 
-def _classified(error: BaseException, now: datetime | None) -> Fault:
-    fault: Fault | None = None
-    for link in links(error):
-        found = _classified_alone(link, now)
-        if fault is None or found.kind in _CORRECTED_BY[fault.kind]:
+def _corrected(fault: Fault, error: BaseException, now: datetime | None) -> Fault:
+    """Ask what an error came from, until something speaks that nothing corrects."""
+    for origin in origins(error):
+        found = _classified_alone(origin, now)
+        if found.kind in _CORRECTED_BY[fault.kind]:
             fault = found
         if fault.kind not in _CORRECTED_BY:
             break
-    return Fault(_K.UNKNOWN) if fault is None else fault
+    return fault
 
 
 def _classified_alone(error: BaseException, now: datetime | None) -> Fault:
@@ -132,42 +143,59 @@ def _classified_alone(error: BaseException, now: datetime | None) -> Fault:
 
     An outage raises the same few exceptions thousands of times, and failing over must stay cheap.
     """
-    key = _key_of_plain(error)
-    if key is not None and (fault := _REMEMBERED.get(key)) is not None:
+    key = _key_of(error)
+    if (fault := _REMEMBERED.get(key)) is not None:
         return fault
+    kind: type = type(error)
     evidence = evidence_of_error(error, now=now)
     fault = _fault(judge(evidence), evidence)
-    if key is not None:
+    if key is not None and _in_sight(kind) and _is_short(error):
         if len(_REMEMBERED) >= _MOST_REMEMBERED:
             _REMEMBERED.clear()
         _REMEMBERED[key] = fault
     return fault
 
 
-def _key_of_plain(error: BaseException) -> tuple[object, ...] | None:
-    """Name all that evidence of a plain exception can come from; None if it is not plain.
+def _key_of(error: BaseException) -> _Key | None:
+    """Name all that a plain exception of a class that is in sight says; None if it is not plain.
 
-    Plain is what holds only short texts and integers, all of them in sight: a TypeError also
-    speaks by its traceback, and slots are not in `vars`.
+    Plain is what holds texts and whole numbers only.
     """
-    kind: type = type(error)
-    args = error.args
-    number = getattr(error, "errno", None)
-    key = (kind, number, len(args), *args, *chain.from_iterable(vars(error).items()))
-    if len(key) > _LONGEST_KEY or not _in_sight(kind):
-        return None
-    for part in key[1:]:
-        if type(part) is str:
-            if len(part) > _LONGEST_KEY_TEXT:
-                return None
-        elif part is not None and type(part) is not int:
+    args, held = error.args, error.__dict__
+    for part in args:
+        if type(part) is not str and type(part) is not int and part is not None:
             return None
-    return key
+    if isinstance(error, OSError):
+        # It is what its `args` say, unless a file is named or somebody wrote to it.
+        number, text = args if len(args) == _ERRNO_AND_TEXT else (None, None)
+        if error.errno is not number or error.strerror is not text or error.filename is not None:
+            return None
+    if not held:
+        return type(error), args
+    if not _PLAIN.issuperset(map(type, held.values())):
+        return None
+    return type(error), args, *held.items()
+
+
+def _is_short(error: BaseException) -> bool:
+    parts = (*error.args, *error.__dict__.values())
+    return len(parts) <= _MOST_PARTS and all(
+        len(part) <= _LONGEST_TEXT for part in parts if isinstance(part, str)
+    )
 
 
 @lru_cache(maxsize=1024)
 def _in_sight(kind: type) -> bool:
-    return kind is not TypeError and not any("__slots__" in vars(c) for c in kind.__mro__)
+    """Tell whether exceptions of a class speak by their class, `args` and `vars` only.
+
+    A TypeError also speaks by its traceback, a group by its members, slots are not in `vars`, and
+    an attribute that is made when it is asked for may come from anywhere.
+    """
+    return (
+        kind is not TypeError
+        and kind.__name__ not in GROUPS
+        and all(_UNSEEN.isdisjoint(vars(each)) for each in kind.__mro__ if each not in _SEEN)
+    )
 
 
 def _fault(kind: FaultKind, evidence: Evidence) -> Fault:
@@ -175,7 +203,45 @@ def _fault(kind: FaultKind, evidence: Evidence) -> Fault:
     return Fault(kind, retry_after=wait, message=evidence.message)
 
 
-def _index(words_of: Callable[[Signals], Iterable[str]]) -> dict[str, int]:
+# Made when the first error is judged, not at import.
+
+
+@cache
+def _named() -> dict[str, int]:
+    return _column(lambda row: (*row.names, *row.status_names))
+
+
+@cache
+def _strong_names() -> frozenset[str]:
+    return frozenset(name for row in SIGNALS for name in row.names)
+
+
+@cache
+def _coded() -> dict[str, int]:
+    return _column(lambda row: map(squashed, row.codes))
+
+
+@cache
+def _status_coded() -> dict[str, int]:
+    return _column(lambda row: map(squashed, row.status_codes))
+
+
+@cache
+def _with_status() -> dict[int, int]:
+    return {status: number for number, row in enumerate(SIGNALS) for status in row.statuses}
+
+
+@cache
+def _phrases_by_rarest_word() -> dict[str, tuple[tuple[int, Phrase], ...]]:
+    found: dict[str, list[tuple[int, Phrase]]] = {}
+    for number, row in enumerate(SIGNALS):
+        for phrase in row.phrases:
+            for word in phrase.rarest:
+                found.setdefault(word, []).append((number, phrase))
+    return {word: tuple(phrases) for word, phrases in found.items()}
+
+
+def _column(words_of: Callable[[Signals], Iterable[str]]) -> dict[str, int]:
     """Turn a column into a look-up; a word may stand in one row only."""
     rows: dict[str, int] = {}
     for number, row in enumerate(SIGNALS):
@@ -183,23 +249,6 @@ def _index(words_of: Callable[[Signals], Iterable[str]]) -> dict[str, int]:
             if rows.setdefault(word, number) != number:
                 raise ValueError(f"fault table names {word!r} in two rows; keep one")
     return rows
-
-
-def _phrases_by_anchor() -> dict[str, tuple[tuple[int, Phrase], ...]]:
-    found: dict[str, list[tuple[int, Phrase]]] = {}
-    for number, row in enumerate(SIGNALS):
-        for phrase in row.phrases:
-            for anchor in phrase.anchors:
-                found.setdefault(anchor, []).append((number, phrase))
-    return {anchor: tuple(phrases) for anchor, phrases in found.items()}
-
-
-_NAMED: Final = _index(lambda row: (*row.names, *row.status_names))
-_STRONG_NAMES: Final = frozenset(name for row in SIGNALS for name in row.names)
-_CODED: Final = _index(lambda row: {squashed(code) for code in row.codes})
-_STATUS_CODED: Final = _index(lambda row: {squashed(code) for code in row.status_codes})
-_WITH_STATUS: Final = {status: row for row, s in enumerate(SIGNALS) for status in s.statuses}
-_PHRASES: Final = _phrases_by_anchor()
 
 
 def _heard(codes: dict[str, int], evidence: Evidence) -> list[int]:
@@ -210,7 +259,8 @@ def _heard(codes: dict[str, int], evidence: Evidence) -> list[int]:
 
 def _nearest_name(evidence: Evidence) -> str | None:
     """Pick the name nearest to the raised class: a pool timeout is no mere timeout."""
-    return next((name for name in evidence.names if name in _NAMED), None)
+    named = _named()
+    return next((name for name in evidence.names if name in named), None)
 
 
 def _by_facts(evidence: Evidence) -> list[int]:
@@ -220,36 +270,39 @@ def _by_facts(evidence: Evidence) -> list[int]:
 
 
 def _by_names_and_codes(evidence: Evidence) -> list[int]:
-    rows = _heard(_CODED, evidence)
+    rows = _heard(_coded(), evidence)
     name = _nearest_name(evidence)
-    if name in _STRONG_NAMES:
-        rows.append(_NAMED[name])
+    if name in _strong_names():
+        rows.append(_named()[name])
     return rows
 
 
 def _by_phrases(evidence: Evidence) -> list[int]:
-    anchors = _PHRASES.keys() & evidence.words.split()
-    found = {entry for anchor in anchors for entry in _PHRASES[anchor]}
+    words = frozenset(evidence.words.split())
+    if not words:
+        return []
+    index = _phrases_by_rarest_word()
+    found = {entry for word in index.keys() & words for entry in index[word]}
     for number, phrase in sorted(found, key=lambda entry: entry[0]):
         row = SIGNALS[number]
         if (
             evidence.status not in row.deaf_at
             and evidence.facts.isdisjoint(row.silenced_by)
             and (phrase.at is None or evidence.status in phrase.at)
-            and phrase.pattern.search(evidence.words)
-            and not any(taken.pattern.search(evidence.words) for taken in row.unless)
+            and phrase.is_in(evidence.words, words)
+            and not any(taken.is_in(evidence.words, words) for taken in row.unless)
         ):
             return [number]
     return []
 
 
 def _by_status(evidence: Evidence) -> list[int]:
-    rows = _heard(_STATUS_CODED, evidence)
+    rows = _heard(_status_coded(), evidence)
     name = _nearest_name(evidence)
     if name is not None:
-        rows.append(_NAMED[name])
-    if evidence.status in _WITH_STATUS:
-        rows.append(_WITH_STATUS[evidence.status])
+        rows.append(_named()[name])
+    if evidence.status in _with_status():
+        rows.append(_with_status()[evidence.status])
     return rows
 
 

@@ -3,21 +3,23 @@
 `fsm_fallback.providers.fault_table` writes the one table in these terms,
 `fsm_fallback.providers.evidence` measures an error in them, and `fsm_fallback.providers.faults`
 compares the two. Nothing here knows an SDK, an exception or a response.
+
+Writing the table down is all that importing it costs. Most processes meet a few kinds of error, or
+none: what a phrase or a pattern compiles to is worked out when it is first looked for.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: a named tuple compiles each annotation that is text.
 
 import re
 from enum import Enum
-from functools import lru_cache
-from typing import Final
-
-import attrs
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
 
 from fsm_fallback.core.outcome import FaultKind
 
 _GAPS: Final = {"..": "(?:[a-z0-9]+ ){0,3}?", "...": "(?:[a-z0-9]+ ){0,12}?"}
-_ALTERNATIVE: Final = re.compile(r"[a-z0-9]+\*?|#")
+_ANY_NUMBER: Final = "[0-9][a-z0-9]*"
+_ANY_ENDING: Final = "[a-z0-9]*"
 
 
 class Fact(Enum):
@@ -34,8 +36,7 @@ class Fact(Enum):
     NO_CREDENTIALS = "an SDK's TypeError that no authentication method was given"
 
 
-@attrs.frozen
-class Phrase:
+class Phrase(NamedTuple):
     """Words looked for in a message, in a notation that people can read.
 
     Words follow each other; `a|b` is either word, `word?` may be missing, `word*` any ending, `#`
@@ -50,27 +51,40 @@ class Phrase:
 
     text: str
     at: frozenset[int | None] | None = None
-    pattern: re.Pattern[str] = attrs.field(
-        init=False,
-        repr=False,
-        eq=False,
-        default=attrs.Factory(lambda self: _compiled(self.text), takes_self=True),
-    )
-    anchors: frozenset[str] = attrs.field(
-        init=False,
-        repr=False,
-        eq=False,
-        default=attrs.Factory(lambda self: _rarest_words(self.text), takes_self=True),
-    )
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What finds it in a text that `in_words` wrote.
+
+        Raises:
+            ValueError: If a part of the phrase is not in the notation.
+        """
+        return _compiled(self.text)
+
+    @property
+    def needs(self) -> tuple[frozenset[str], ...]:
+        """Sets of words, of each of which one must occur."""
+        return _needs(self.text)
+
+    @property
+    def rarest(self) -> list[str]:
+        """Words of which one must occur; long words are rare ones.
+
+        Raises:
+            ValueError: If the phrase has no whole word.
+        """
+        plain = _plain_parts(self.text)
+        if not plain:
+            raise ValueError(f"phrase {self.text!r} has no whole word; give it one to look up")
+        return max(plain, key=_shortest).split("|")
+
+    def is_in(self, text: str, words: frozenset[str]) -> bool:
+        """Whether a text that `in_words` wrote says it; `words` are the words of the text."""
+        return not any(map(words.isdisjoint, self.needs)) and self.pattern.search(text) is not None
 
 
-def _words(text: str | tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(text.split()) if isinstance(text, str) else text
-
-
-@attrs.frozen(kw_only=True)
-class Signals:
-    """One row of the fault table: what speaks for a kind. Names and codes are one text each.
+class Signals(NamedTuple):
+    """One row of the fault table: what speaks for a kind.
 
     Args:
         kind: The kind spoken for.
@@ -88,47 +102,69 @@ class Signals:
 
     kind: FaultKind
     facts: frozenset[Fact] = frozenset()
-    names: tuple[str, ...] = attrs.field(default=(), converter=_words)
-    codes: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    names: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
     phrases: tuple[Phrase, ...] = ()
     unless: tuple[Phrase, ...] = ()
     silenced_by: frozenset[Fact] = frozenset()
-    status_names: tuple[str, ...] = attrs.field(default=(), converter=_words)
-    status_codes: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    status_names: tuple[str, ...] = ()
+    status_codes: tuple[str, ...] = ()
     statuses: frozenset[int] = frozenset()
     deaf_at: frozenset[int] = frozenset()
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Write several names or codes as one text."""
+    return tuple(text.split())
+
+
+def phrases(texts: str, at: frozenset[int | None] | None = None) -> tuple[Phrase, ...]:
+    """Write several phrases that count at the same statuses, with `;` between them."""
+    return tuple(Phrase(text.strip(), at) for text in texts.split(";"))
 
 
 @lru_cache(maxsize=2048)
 def squashed(code: str) -> str:
     """Strip a code of case and punctuation: `RateLimitReached` equals `rate_limit_reached`."""
-    return "".join(filter(str.isalnum, code)).lower()
+    code = code.replace("_", "")
+    return code.lower() if code.isalnum() else "".join(filter(str.isalnum, code)).lower()
 
 
+@cache
 def _compiled(text: str) -> re.Pattern[str]:
     return re.compile(" " + "".join(map(_part_pattern, text.split())))
 
 
-def _rarest_words(text: str) -> frozenset[str]:
-    """Pick the words of which one must occur: long words are rare ones."""
-    plain = [part.split("|") for part in text.split() if not set(part) & set(".?*#")]
-    if not plain:
-        raise ValueError(f"phrase {text!r} has no whole word; give it one to look up")
-    return frozenset(max(plain, key=lambda words: min(map(len, words))))
+@cache
+def _needs(text: str) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(part.split("|")) for part in _plain_parts(text))
+
+
+def _plain_parts(text: str) -> list[str]:
+    """List the parts that stand for a whole word."""
+    return [
+        part
+        for part in text.split()
+        if not ("?" in part or "." in part or "*" in part or "#" in part)
+    ]
+
+
+def _shortest(part: str) -> int:
+    return min(map(len, part.split("|"))) if "|" in part else len(part)
 
 
 def _part_pattern(part: str) -> str:
     if part in _GAPS:
         return _GAPS[part]
     alternatives = part.removesuffix("?").split("|")
-    if not all(map(_ALTERNATIVE.fullmatch, alternatives)):
+    if not all(map(_is_alternative, alternatives)):
         raise ValueError(f"phrase part {part!r} is not words; use a-z, 0-9, |, ?, * and #")
     words = "|".join(
-        "[0-9][a-z0-9]*" if word == "#" else word.replace("*", "[a-z0-9]*") for word in alternatives
+        _ANY_NUMBER if word == "#" else word.replace("*", _ANY_ENDING) for word in alternatives
     )
     return f"(?:(?:{words}) )?" if part.endswith("?") else f"(?:{words}) "
 
 
-def phrases(texts: str, at: frozenset[int | None] | None = None) -> tuple[Phrase, ...]:
-    """Write several phrases that count at the same statuses, with `;` between them."""
-    return tuple(Phrase(text.strip(), at) for text in texts.split(";"))
+def _is_alternative(word: str) -> bool:
+    stem = word.removesuffix("*")
+    return word == "#" or (stem.isascii() and stem.isalnum() and stem == stem.lower())

@@ -16,14 +16,14 @@ google.rpc.RetryInfo (`retryDelay`), draft-ietf-httpapi-ratelimit-headers (`rate
 from __future__ import annotations
 
 import math
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from fsm_fallback.providers.patterns import when_needed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
 LONGEST_WAIT: Final = 30 * 86_400.0
 """Seconds a hint is cut to: keeps sums of instants exact, and no caller holds for longer."""
@@ -44,15 +44,15 @@ _UNIT: Final = (
     r"(?:(milliseconds?|msecs?|ms)|(minutes?|mins?|m)|(seconds?|secs?|s)|(hours?|hrs?|h)|(days?|d))"
     r"(?![a-z])"
 )
-_PART: Final = re.compile(rf"(\d{{1,12}}(?:\.\d{{1,12}})?) ?{_UNIT}")
-_DURATION: Final = re.compile(rf"(?:\d{{1,12}}(?:\.\d{{1,12}})? ?{_UNIT} ?){{1,5}}")
+_PART: Final = when_needed(rf"(\d{{1,12}}(?:\.\d{{1,12}})?) ?{_UNIT}")
+_DURATION: Final = when_needed(rf"(?:\d{{1,12}}(?:\.\d{{1,12}})? ?{_UNIT} ?){{1,5}}")
 _UNITS_BY_GROUP: Final = ("ms", "m", "s", "h", "d")
-_ASKED_TO_WAIT: Final = re.compile(
+_ASKED_TO_WAIT: Final = when_needed(
     r"\b(?:try again|retry|retrying|wait|available|resets?)"
     r"(?: again)?(?: (?:in|after|for|at least|about|another|approximately)){0,2} ~?(?=\d)"
 )
-_DIGIT: Final = re.compile(r"[0-9]")
-_QUOTA_ITEM: Final = re.compile(r"; ?([rt]) ?= ?(\d{1,12})")
+_DIGIT: Final = when_needed(r"[0-9]")
+_QUOTA_ITEM: Final = when_needed(r"; ?([rt]) ?= ?(\d{1,12})")
 
 
 def named_wait(
@@ -79,15 +79,14 @@ def named_wait(
     if status in _SUCCESS:
         return None
     known = _relevant(headers) if headers else {}
-    since = _seen_at(known, now) if known else None
-    if known and (wait := _wait_from_retry_after(known, since)) is not None:
+    if known and (wait := _wait_from_retry_after(known, now)) is not None:
         return wait
     for name, value in fields:
         if (wait := _wait_from_field(name, value)) is not None:
             return wait
     if text and (wait := wait_from_text(text)) is not None:
         return wait
-    return _wait_from_resets(known, since, guess=status == _TOO_MANY_REQUESTS) if known else None
+    return _wait_from_resets(known, now, guess=status == _TOO_MANY_REQUESTS) if known else None
 
 
 def duration_seconds(text: str) -> float | None:
@@ -97,10 +96,10 @@ def duration_seconds(text: str) -> float | None:
         Seconds, or None if the whole text is not one duration.
     """
     text = text.strip().lower()
-    if len(text) > _LONGEST_VALUE or not _DURATION.fullmatch(text):
+    if len(text) > _LONGEST_VALUE or not _DURATION().fullmatch(text):
         return None
     total = 0.0
-    for part in _PART.finditer(text):
+    for part in _PART().finditer(text):
         unit = _UNITS_BY_GROUP[(part.lastindex or 2) - 2]
         total += float(part.group(1)) * _UNIT_SECONDS[unit]
     return _credible(total)
@@ -113,11 +112,11 @@ def wait_from_text(text: str) -> float | None:
         Seconds of the first such request; None if there is none with a unit.
     """
     text = text[:_LONGEST_TEXT].lower()
-    if _DIGIT.search(text) is None:
+    if _DIGIT().search(text) is None:
         return None
     text = " ".join(text.split())
-    for asked in _ASKED_TO_WAIT.finditer(text):
-        if (duration := _DURATION.match(text, asked.end())) is not None:
+    for asked in _ASKED_TO_WAIT().finditer(text):
+        if (duration := _DURATION().match(text, asked.end())) is not None:
             return duration_seconds(duration.group())
     return None
 
@@ -162,6 +161,10 @@ def _instant(text: str) -> datetime | None:
     """Read an HTTP date or an RFC 3339 instant; one without a zone is taken as UTC."""
     if len(text) > _LONGEST_VALUE:
         return None
+    # Not imported with the package: most waits are numbers, and what reads mail brings sockets.
+    from datetime import UTC, datetime  # noqa: PLC0415  # see above
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  # see above
+
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             at = read(text)
@@ -171,27 +174,29 @@ def _instant(text: str) -> datetime | None:
     return None
 
 
-def _seen_at(known: Mapping[str, str], now: datetime | None) -> datetime:
+def _sent_at(known: Mapping[str, str], now: datetime | None) -> datetime:
     """Tell when the answer was sent: the provider's own clock, so that ours may be wrong."""
-    if (sent := _instant(known.get("date", ""))) is not None:
+    from datetime import UTC, datetime  # noqa: PLC0415  # as in `_instant`
+
+    if "date" in known and (sent := _instant(known["date"])) is not None:
         return sent
     if now is None:
         return datetime.now(UTC)
     return now if now.tzinfo is not None else now.replace(tzinfo=UTC)
 
 
-def _seconds_until(text: str, since: datetime | None) -> float | None:
-    """Read an instant as seconds from `since`; one in the past is 0: come back at once."""
+def _seconds_until(text: str, known: Mapping[str, str], now: datetime | None) -> float | None:
+    """Read an instant as seconds since the answer; one in the past is 0: come back at once."""
     at = _instant(text)
-    if at is None or since is None:
+    if at is None:
         return None
     try:
-        return _credible(max(0.0, (at - since).total_seconds()))
+        return _credible(max(0.0, (at - _sent_at(known, now)).total_seconds()))
     except OverflowError:
         return None
 
 
-def _wait_from_retry_after(known: Mapping[str, str], since: datetime | None) -> float | None:
+def _wait_from_retry_after(known: Mapping[str, str], now: datetime | None) -> float | None:
     """Read the retry-after headers; the longest wins.
 
     Azure rounds the milliseconds of a second's wait down to 0, and the seconds of 26.5 down to 26:
@@ -200,7 +205,7 @@ def _wait_from_retry_after(known: Mapping[str, str], since: datetime | None) -> 
     waits = [_scaled(known[name], 0.001) for name in _MILLISECOND_HEADERS if name in known]
     if (text := known.get("retry-after")) is not None:
         seconds = _number(text)
-        waits.append(_seconds_until(text, since) if seconds is None else _credible(seconds))
+        waits.append(_seconds_until(text, known, now) if seconds is None else _credible(seconds))
         if waits[-1] is None:
             waits.append(duration_seconds(text))
     return max((wait for wait in waits if wait is not None), default=None)
@@ -220,7 +225,7 @@ def _wait_from_field(name: str, value: object) -> float | None:
 
 
 def _wait_from_resets(
-    known: Mapping[str, str], since: datetime | None, *, guess: bool
+    known: Mapping[str, str], now: datetime | None, *, guess: bool
 ) -> float | None:
     """Read when the empty buckets are full again.
 
@@ -235,7 +240,7 @@ def _wait_from_resets(
     for name, value in known.items():
         if name == "ratelimit":
             empty.extend(_empty_quota_items(value))
-        elif "reset" in name and (wait := _wait_from_reset(value, since)) is not None:
+        elif "reset" in name and (wait := _wait_from_reset(value, known, now)) is not None:
             remaining = _number(known.get(name.replace("reset", "remaining")))
             if remaining is None:
                 silent.append(wait)
@@ -246,23 +251,23 @@ def _wait_from_resets(
     return min(silent) if silent and guess else None
 
 
-def _wait_from_reset(value: str, since: datetime | None) -> float | None:
+def _wait_from_reset(value: str, known: Mapping[str, str], now: datetime | None) -> float | None:
     """Read one reset header: a duration, seconds, an epoch in s or ms, or an instant."""
     number = _number(value)
     if number is None:
         wait = duration_seconds(value)
-        return _seconds_until(value, since) if wait is None else wait
-    if number < _EPOCH_SECONDS or since is None:
+        return _seconds_until(value, known, now) if wait is None else wait
+    if number < _EPOCH_SECONDS:
         return _credible(number)  # -1 stands for "unknown", and is not credible
     epoch = number / 1000.0 if number >= _EPOCH_MILLISECONDS else number
-    return _credible(max(0.0, epoch - since.timestamp()))
+    return _credible(max(0.0, epoch - _sent_at(known, now).timestamp()))
 
 
 def _empty_quota_items(value: str) -> list[float]:
     """Read the waits of the exhausted items of a structured header: `"api";r=0;t=295`."""
     waits: list[float] = []
     for item in value.split(","):
-        sizes = dict(_QUOTA_ITEM.findall(item))
+        sizes = dict(_QUOTA_ITEM().findall(item))
         if sizes.get("r") == "0" and "t" in sizes:
             waits.append(float(sizes["t"]))
     return waits

@@ -24,17 +24,18 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
 from fsm_fallback.core.bounds import COUNT, Bound, bound_problems, one_of, refuse_problems
-from fsm_fallback.core.events import Step
+from fsm_fallback.core.events import PutOff, Step
 from fsm_fallback.core.table import Table
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.telemetry.fields import Record
-from fsm_fallback.telemetry.records import Stream, declaration
-from fsm_fallback.telemetry.sinks import Mirror, Sink, file_sink, mirror_sink
+
+if TYPE_CHECKING:  # imported with the first log, not with the package
+    from fsm_fallback.telemetry.sinks import Mirror, Sink
 
 _WRITE_INTERVAL: Final = 0.05
 _PATIENCE: Final = 5.0  # how long closing and exiting wait for a sink that hangs
@@ -52,7 +53,9 @@ _LOGGER: Final = Bound(
 _CLOCK: Final = Bound(callable, "a function that returns seconds")
 
 
-@attrs.define(eq=False, repr=False)
+# No slots: they want every attribute declared as a field, and those are half of what importing this
+# module costs.
+@attrs.define(eq=False, repr=False, slots=False)
 class AuditLog:
     """What breakers and chains did, in one order.
 
@@ -97,30 +100,33 @@ class AuditLog:
         default=time.time, kw_only=True, metadata={"bound": _CLOCK}
     )
 
-    # None marks a gap: steps were refused here.
-    _ring: deque[Step | None] = attrs.field(init=False, factory=deque)
-    _limit: int = attrs.field(init=False, default=0)
-    _stream: Stream = attrs.field(init=False)
-    _sinks: tuple[Sink, ...] = attrs.field(init=False, default=())
-    _errors: int = attrs.field(init=False, default=0)
-    _closed: bool = attrs.field(init=False, default=False)
-
-    # Drawn from, never incremented: drawing is atomic, and a lock could be held by the very thread
-    # whose finaliser appends. To read it is to draw, so the draws of readers are counted apart.
-    _refused: itertools.count[int] = attrs.field(init=False, factory=itertools.count)
-    _readings: int = attrs.field(init=False, default=0)
-    _told: int = attrs.field(init=False, default=0)
-    _reading: threading.Lock = attrs.field(init=False, factory=threading.Lock)
-
-    # Whoever empties the ring, or counts what leaves it, holds `_lock`; `_holder` is its thread.
-    _lock: threading.Lock = attrs.field(init=False, factory=threading.Lock)
-    _holder: int | None = attrs.field(init=False, default=None)
-    _starting: threading.Lock = attrs.field(init=False, factory=threading.Lock)
-    _thread: threading.Thread | None = attrs.field(init=False, default=None)
-    _stop: threading.Event = attrs.field(init=False, factory=threading.Event)
-
     def __attrs_post_init__(self) -> None:
+        from fsm_fallback.telemetry.records import Stream  # noqa: PLC0415  # see above
+        from fsm_fallback.telemetry.sinks import file_sink, mirror_sink  # noqa: PLC0415  # as well
+
         refuse_problems(bound_problems(self))
+        # None marks a gap: steps were refused here.
+        self._ring: deque[Step | PutOff | None] = deque()
+        self._sinks: tuple[Sink, ...] = ()
+        self._errors = 0
+        self._closed = False
+
+        # Drawn from, never incremented: drawing is atomic, and a lock could be held by the very
+        # thread whose finaliser appends. To read it is to draw, so the draws of readers are counted
+        # apart.
+        self._refused = itertools.count()
+        self._readings = 0
+        self._told = 0
+        self._reading = threading.Lock()
+
+        # Whoever empties the ring, or counts what leaves it, holds `_lock`; `_holder` is its
+        # thread.
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
         self._stream = Stream(_run_id(), self.clock(), self.wall())
         if self.path is not None:
             self._sinks += (file_sink(self.path),)
@@ -147,6 +153,8 @@ class AuditLog:
         Raises:
             ConfigurationError: If that name is registered already.
         """
+        from fsm_fallback.telemetry.records import declaration  # noqa: PLC0415  # see above
+
         if self._stream.declared(table.name, name) is not None:
             raise ConfigurationError(
                 f"AuditLog: {table.name} {name!r} is registered already, and records would not "
@@ -171,7 +179,7 @@ class AuditLog:
             else:
                 self._thread = thread
 
-    def append(self, step: Step) -> None:
+    def append(self, step: Step | PutOff) -> None:
         """Take what a machine recorded. Never waits, never raises, does no I/O."""
         ring = self._ring
         if len(ring) < self._limit:
@@ -266,7 +274,7 @@ class AuditLog:
 
     # Mechanism ------------------------------------------------------------------------------
 
-    def _overflow(self, step: Step) -> None:
+    def _overflow(self, step: Step | PutOff) -> None:
         """Take a step there is no room for; runs where `append` does."""
         if not self._sinks:
             self._ring.append(step)
@@ -312,7 +320,7 @@ class AuditLog:
             self._holder = None
             self._lock.release()
 
-    def _write(self, step: Step | None) -> None:
+    def _write(self, step: Step | PutOff | None) -> None:
         try:
             records = self._missed() if step is None else self._stream.render(step)
         except Exception as error:  # noqa: BLE001  # a step nobody can read costs its records only

@@ -19,7 +19,7 @@ import attrs
 
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain import CHAIN
-from fsm_fallback.core.events import AttemptStep, BreakerStep, ChainStep, Facts, Step
+from fsm_fallback.core.events import AttemptStep, BreakerStep, ChainStep, Facts, PutOff, Step, made
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.table import STAY, Row, Table
 from fsm_fallback.telemetry.fields import (
@@ -34,7 +34,6 @@ from fsm_fallback.telemetry.fields import (
 
 _NOTHING: Final[Facts] = {}
 _OFFER: Final = CHAIN.cell(CHAIN.initial, "offer")[-1]
-_FINAL: Final = CHAIN.final
 _YEAR_10000: Final = 253_402_300_799  # RFC 3339 ends there; a second less, for rounding
 
 
@@ -99,18 +98,14 @@ class Stream:
         mono: The clock's seconds at its start.
         wall: The same instant in seconds since the epoch: wall time is read once, so that a clock
             set back puts no record before its cause.
-        open_calls: How many calls on their way are remembered, for their `id_seq`; one whose end
-            was dropped must not be remembered for ever.
     """
 
     id: str
     mono: float
     wall: float
-    open_calls: int = attrs.field(default=65_536, kw_only=True)
     _declared: dict[tuple[str, str], Declaration] = attrs.field(init=False, factory=dict)
     _seq: int = attrs.field(init=False, default=0)
     _machines: dict[tuple[str, str], int] = attrs.field(init=False, factory=dict)
-    _calls: dict[tuple[str, int], int] = attrs.field(init=False, factory=dict)
 
     # Declarations ---------------------------------------------------------------------------
 
@@ -129,19 +124,19 @@ class Stream:
         same = self.successor(self.id, self.mono, self.wall)
         same._seq = self._seq  # noqa: SLF001  # a copy of self
         same._machines.update(self._machines)  # noqa: SLF001  # as above
-        same._calls.update(self._calls)  # noqa: SLF001  # as above
         return same
 
     def successor(self, id: str, mono: float, wall: float) -> Stream:  # noqa: A002  # the field
         """A new stream of the same machines, counting from 1."""
-        same = Stream(id, mono, wall, open_calls=self.open_calls)
+        same = Stream(id, mono, wall)
         same._declared = self._declared
         return same
 
     # Rendering ------------------------------------------------------------------------------
 
-    def render(self, step: Step) -> tuple[Record, ...]:
+    def render(self, kept: Step | PutOff) -> tuple[Record, ...]:
         """The records of a step, in order."""
+        step = made(kept)
         seq, id_seq = self._number(step)
         match step:
             case BreakerStep():
@@ -153,13 +148,13 @@ class Stream:
             case _:
                 assert_never(step)
 
-    def pass_over(self, steps: Iterable[Step]) -> None:
-        """Count steps that nobody will read; most are whole calls, which leave no counter."""
+    def pass_over(self, steps: Iterable[Step | PutOff]) -> None:
+        """Count steps that nobody will read."""
         for step in steps:
-            if isinstance(step, AttemptStep) and not self._calls and step.row.target in _FINAL:
-                self._seq += 2
-            else:
+            if isinstance(step, BreakerStep):
                 self._number(step)
+            else:
+                self._seq += 1 if isinstance(step, ChainStep) else 2
 
     def dropped(self, count: int, at: float) -> Record:
         """The record that stands for `count` steps the log had no room for."""
@@ -325,14 +320,7 @@ class Stream:
         self._seq += records
         if isinstance(step, BreakerStep):
             return seq, self._next_of((BREAKER_MACHINE, step.breaker))
-        # A call ends, and with it its counter: a stream remembers only calls on their way.
-        call = (step.chain, step.call)
-        before = self._calls.pop(call, 0)
-        if step.row.target not in _FINAL:
-            self._calls[call] = before + records
-            if len(self._calls) > self.open_calls:
-                del self._calls[next(iter(self._calls))]
-        return seq, before + 1
+        return seq, step.before + 1
 
     def _next_of(self, machine: tuple[str, str]) -> int:
         number = self._machines.get(machine, 0) + 1

@@ -72,7 +72,7 @@ def test_live_panel_fits_into_the_terminal(scene, width, height):
     assert "simulated" in lines[-2]
     assert " 3.0 of 20 s  2/8 anthropic is in a storm of 529" in text
     assert "calls 6: answered 0, failed 6; under way 0" in text
-    assert "2.5 s  anthropic  closed -> open  T16 fail transient for 1.4 s" in text
+    assert "2.5 s  anthropic  closed -> open  T18 fail transient for 1.4 s" in text
 
 
 def test_live_panel_is_as_high_without_moves(scene):

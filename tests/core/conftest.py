@@ -47,6 +47,12 @@ class Driven:
         """Tell it to stay away from now on for so long."""
         self.breaker.hold(self.now + seconds, self.now, lease, fault)
 
+    def take(self, count):
+        """Ask for so many leases now; all are granted."""
+        leases = [self.admit() for _ in range(count)]
+        assert None not in leases
+        return leases
+
     def trip(self):
         """Fail until it opens."""
         while self.admit_and("F"):
@@ -69,6 +75,16 @@ class Driven:
         return self.admit()
 
     @property
+    def tally(self):
+        """What is evidence now: calls, failures, slow calls."""
+        return self.breaker.current.tally(self.now)
+
+    @property
+    def stands(self):
+        """How it stands now."""
+        return self.breaker.snapshot(self.now)
+
+    @property
     def opened_for(self):
         """How long it stays open from now."""
         return self.breaker.open_until - self.now
@@ -89,6 +105,22 @@ def make():
             sample=sample,
         )
         return Driven(breaker, at)
+
+    return made
+
+
+@pytest.fixture
+def watched(make):
+    """Make a breaker that watches slow calls and opens at two of four; failures open nothing."""
+
+    def made(**config):
+        plain = {
+            "slow_call_duration": 5.0,
+            "slow_call_ratio": 0.5,
+            "minimum_calls": 4,
+            "failure_ratio": 1.0,
+        }
+        return make(**{**plain, **config})
 
     return made
 

@@ -89,11 +89,11 @@ class TestTripping:
         """Neither what tripped it nor its probes are held against the healed provider."""
         breaker = make(minimum_calls=3)
         breaker.play("FFF")
-        assert breaker.evidence.calls == 0
+        assert breaker.tally.calls == 0
         breaker.cool_down()
         breaker.play(".")
         assert breaker.state is S.CLOSED
-        assert breaker.evidence.calls == 0
+        assert breaker.tally.calls == 0
         breaker.play("FF")
         assert breaker.state is S.CLOSED
 
@@ -132,7 +132,7 @@ class TestOpenTime:
         breaker.play("F")
         before = breaker.breaker.snapshot(0.0)
         assert breaker.admit() is None
-        assert breaker.retry_at == 30.0
+        assert breaker.refusal.until == 30.0
         after = breaker.breaker.snapshot(0.0)
         assert (before.not_permitted, after.not_permitted) == (0, 1)
         assert before.generation == after.generation
@@ -202,6 +202,14 @@ class TestOpenTime:
         breaker.now += 1e9
         breaker.play("F")
         assert (breaker.step, breaker.opened_for) == (1, 30.0)
+
+    def test_the_shortest_opening_there_is_wears_off_like_any_other(self, make):
+        """A rest of more open durations than a float can count is a long one."""
+        breaker = make(open_duration=5e-324)
+        breaker.now = 5.0
+        breaker.play("F")
+        assert (breaker.state, breaker.step) == (S.OPEN, 1)
+        assert breaker.admit() is not None
 
     def test_a_round_that_fails_does_not_wear_the_backoff_off(self, make):
         """Time spent open is no rest, however long nobody called."""

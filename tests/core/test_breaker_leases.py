@@ -5,8 +5,9 @@ import itertools
 import pytest
 from transitions import MachineError
 
-from fsm_fallback import BreakerState, Fault, FaultKind
+from fsm_fallback import BreakerState, ConfigurationError, Fault, FaultKind
 from fsm_fallback.core.breaker import FAIL, RELEASE, SUCCEED
+from fsm_fallback.core.breaker_rows import BREAKER
 
 S = BreakerState
 DOWN = Fault(FaultKind.TRANSIENT)
@@ -34,6 +35,64 @@ class TestLeases:
         breaker.settle(lease, first)
         breaker.hold(3_600.0, lease)
         assert breaker.state is S.CLOSED
+
+    @pytest.mark.parametrize(("first", "second"), [*itertools.product(OUTCOMES, repeat=2)])
+    def test_a_second_settling_is_recorded_as_late(self, make, first, second):
+        """And says why: it was settled before, and not that its generation is over."""
+        steps = []
+        breaker = make(record=steps.append, minimum_calls=5)
+        lease = breaker.admit()
+        breaker.settle(lease, first)
+        breaker.settle(lease, second)
+        (step,) = steps
+        assert (step.verdict, step.row, step.lease) == ("late", None, lease.number)
+        assert step.because == {"settled_before": True}
+        assert step.source is step.target is S.CLOSED
+
+    def test_a_second_settling_that_holds_is_recorded_as_late(self, make):
+        """With the fault it came with."""
+        steps, limited = [], Fault(FaultKind.RATE_LIMIT)
+        breaker = make(record=steps.append)
+        lease = breaker.admit()
+        breaker.settle(lease, ".")
+        breaker.hold(60.0, lease, limited)
+        (step,) = steps
+        assert (step.trigger, step.verdict, step.fault) == ("hold", "late", limited)
+        assert step.because == {"settled_before": True}
+
+    def test_a_late_outcome_settled_before_is_recorded_as_settled_before(self, make):
+        """Its first settling was late for its generation, the second one late for itself."""
+        steps = []
+        breaker = make(record=steps.append)
+        lease = breaker.admit()
+        breaker.reset(0.0)
+        steps.clear()
+        breaker.settle(lease, ".")
+        breaker.settle(lease, ".")
+        assert [dict(step.because) for step in steps] == [{}, {"settled_before": True}]
+        assert breaker.in_flight == 0
+
+    @pytest.mark.parametrize("word", ["succeed", "fail", "release", "begin_output"])
+    def test_one_of_another_breaker_is_refused_and_both_are_unchanged(self, make, word):
+        """The message names both breakers and the lease, which can still be settled."""
+        breaker, other = make(), make()
+        lease = breaker.admit()
+        before = breaker.stands, other.stands
+        with pytest.raises(ConfigurationError, match="lease 1 of breaker 'openai' came to"):
+            getattr(other.breaker, word)(lease, 0.0)
+        assert (breaker.stands, other.stands) == before
+        assert not lease.settled
+        breaker.settle(lease, "F")
+        assert breaker.state is S.OPEN
+
+    def test_one_of_another_breaker_holds_nothing(self, make):
+        """Neither there nor here."""
+        breaker, other = make(), make()
+        lease = breaker.admit()
+        with pytest.raises(ConfigurationError, match="settle it on the one that granted it"):
+            other.hold(60.0, lease)
+        assert (breaker.state, other.state) == (S.CLOSED, S.CLOSED)
+        assert breaker.in_flight == 1
 
     def test_leases_are_numbered_and_carry_their_generation(self, make):
         """Numbers go on over generations."""
@@ -129,6 +188,15 @@ class TestLeases:
             event.trigger(breaker.breaker)
         assert breaker.breaker.snapshot(0.0) == before
 
+    def test_a_release_that_is_of_no_lease_frees_no_slot(self, make):
+        """Fired by hand, past everything that asks for one."""
+        breaker = make()
+        breaker.trip()
+        breaker.probe()
+        RELEASE.trigger(breaker.breaker)
+        assert breaker.state is S.HALF_OPEN
+        assert breaker.admit() is None
+
 
 class TestTheClock:
     """`now` only ever grows."""
@@ -187,3 +255,4 @@ class TestSnapshots:
         assert (snapshot.in_flight, snapshot.not_permitted) == (1, 1)
         assert (snapshot.open_until, snapshot.step, snapshot.holds) == (30.0, 1, 0)
         assert snapshot.cause == DOWN
+        assert snapshot.digest == BREAKER.digest(breaker.config.in_force)

@@ -1,4 +1,4 @@
-"""The breaker, told what to do: holds, operators, restored snapshots, and what it records."""
+"""The breaker, told what to do: holds and operators; and what it records."""
 
 import math
 
@@ -208,7 +208,7 @@ class TestOperators:
         assert breaker.state is OPERATORS[word]
         if state is not OPERATORS[word]:
             assert (breaker.step, breaker.holds, breaker.cause) == (0, 0, None)
-            assert (breaker.open_until, breaker.evidence.calls) == (None, 0)
+            assert (breaker.open_until, breaker.tally.calls) == (None, 0)
             assert breaker.generation == generation + 1
 
     @pytest.mark.parametrize("word", ["force_open", "disable", "observe"])
@@ -227,7 +227,7 @@ class TestOperators:
         lease = breaker.admit()
         breaker.reset(0.0)
         breaker.settle(lease, "F")
-        assert (breaker.generation, breaker.evidence.calls) == (1, 0)
+        assert (breaker.generation, breaker.tally.calls) == (1, 0)
 
     def test_forced_open_refuses_for_ever(self, make):
         """Time does not lead out of it, and nobody knows when to come back."""
@@ -235,7 +235,7 @@ class TestOperators:
         breaker.force_open(0.0)
         breaker.now = 1e9
         assert breaker.admit() is None
-        assert breaker.retry_at is None
+        assert breaker.refusal.until is None
 
     def test_disabled_admits_all_and_counts_nothing(self, make):
         """However many fail."""
@@ -264,75 +264,6 @@ class TestOperators:
             ("moved", "ops", "drill"),
             ("stayed", "ops", "again"),
         ]
-
-
-class TestRestoring:
-    """A breaker takes over how another stood."""
-
-    def test_an_opening_comes_back_with_the_time_that_was_left(self, make):
-        """On a clock of its own, with step, holds and cause."""
-        old = make(open_duration=30.0)
-        old.trip()
-        old.now = 10.0
-        new = make(at=5_000.0)
-        new.restore(old.snapshot(old.now), new.now)
-        assert (new.state, new.opened_for, new.step) == (S.OPEN, 20.0, 1)
-        assert new.cause is old.cause
-
-    def test_an_opening_that_was_over_is_over(self, make):
-        """The next caller is a probe; no time is owed."""
-        old = make(open_duration=30.0)
-        old.trip()
-        new = make(at=5_000.0)
-        new.restore(old.snapshot(100.0), new.now)
-        assert new.open_until == 5_000.0
-        assert new.admit() is not None
-
-    def test_half_open_comes_back_open_and_cooled_down(self, make):
-        """The probes of the old one are nobody's here."""
-        old = in_state(make(), S.HALF_OPEN)
-        new = make(at=5_000.0)
-        new.restore(old.snapshot(old.now), new.now)
-        assert (new.state, new.open_until) == (S.OPEN, 5_000.0)
-        assert new.admit() is not None
-        assert new.state is S.HALF_OPEN
-
-    @pytest.mark.parametrize("state", [S.CLOSED, S.FORCED_OPEN, S.DISABLED, S.OBSERVING])
-    def test_the_other_states_come_back_as_they_were(self, make, state):
-        """With empty evidence and no open time."""
-        old = in_state(make(minimum_calls=9), state)
-        if old.state is not S.FORCED_OPEN:
-            old.play("F")
-        new = make(at=5_000.0)
-        new.restore(old.snapshot(0.0), new.now)
-        assert (new.state, new.open_until, new.evidence.calls) == (state, None, 0)
-
-    def test_the_count_of_holds_comes_back(self, make):
-        """A restart makes no first hold of a second one."""
-        old = make()
-        old.hold(900.0, old.admit())
-        new = make(at=5_000.0)
-        new.restore(old.snapshot(0.0), new.now)
-        new.hold(900.0, new.probe())
-        assert new.opened_for == 1_800.0
-
-    def test_what_was_out_before_is_late(self, make):
-        """A lease of the breaker that was overwritten is none of the new one's."""
-        breaker = make()
-        lease = breaker.admit()
-        breaker.restore(make().snapshot(0.0), 0.0)
-        breaker.settle(lease, "F")
-        assert breaker.state is S.CLOSED
-
-    def test_a_restored_breaker_says_so(self, make):
-        """One record, without a row: no table declares it."""
-        steps, old = [], make()
-        old.trip()
-        new = make(record=steps.append)
-        new.restore(old.snapshot(0.0), 0.0)
-        (step,) = steps
-        assert (step.trigger, step.row, step.verdict) == ("restore", None, "moved")
-        assert (step.source, step.target) == (S.CLOSED, S.OPEN)
 
 
 class TestRecords:

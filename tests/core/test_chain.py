@@ -18,9 +18,10 @@ from fsm_fallback import (
     RequestRejected,
     Skip,
 )
-from fsm_fallback.core.chain import FINAL, Chain, ChainState
+from fsm_fallback.core.chain import FINAL, SKIP, Chain, ChainState
 from fsm_fallback.core.commands import Admit, Call, Raise, Return
 from fsm_fallback.core.outcome import KINDS, FailOver
+from fsm_fallback.core.trail import failure
 
 K = FaultKind
 DOWN = Fault(K.TRANSIENT)
@@ -382,6 +383,37 @@ class TestReports:
         with pytest.raises(TypeError, match="abandoned"):
             chain.next(0.0)
 
+    def test_a_candidate_that_was_ruled_out_has_no_turn(self, begin):
+        """It stands on the trail, and the next one is asked."""
+        ruled_out = Skip("a", "too dear")
+        chain = begin(ruled_out, "b")
+        with pytest.raises(TypeError, match="candidate 'a' was ruled out; it has no turn"):
+            _ = chain.candidate
+        assert chain.next(0.0).candidate.name == "b"
+        assert chain.trail == (ruled_out,)
+
+    def test_after_an_answer_there_is_nothing_to_do_but_return(self, begin, walk):
+        """However often a driver asks."""
+        chain = begin("a")
+        command, _, _ = walk(chain, a="hello")
+        assert isinstance(command, Return)
+        assert chain.next(0.0) == command
+
+    def test_nobody_is_called_without_a_lease(self, begin, grant):
+        """A driver that lost it has made a mistake."""
+        chain = begin("a")
+        chain.next(0.0)
+        chain.admission(grant(), 0.0)
+        chain.lease = None
+        with pytest.raises(TypeError, match="a chain in CALLING has no lease"):
+            chain.next(0.0)
+
+    def test_a_skip_that_is_of_nobody_leaves_no_note(self, begin):
+        """Fired by hand, past everything that says who was skipped."""
+        chain = begin("a", "b")
+        SKIP.trigger(chain)
+        assert (chain.position, chain.trail) == (1, ())
+
     def test_an_error_is_handed_over_once(self, begin, walk):
         """The chain keeps none, so that no cycle keeps the request."""
         chain = begin("a")
@@ -403,3 +435,15 @@ def test_every_step_is_recorded_and_the_last_is_final(begin, walk, refusal):
     ]
     assert [step.fault for step in steps] == [HELD, DOWN, None]
     assert [step.row.target in FINAL for step in steps] == [False, False, True]
+
+
+def test_an_attempt_without_an_error_stands_for_nothing_in_a_failure():
+    """A call that ended after an answer had begun: only who was skipped has an exception."""
+    attempt = Attempt(provider="a", number=1, fault=None, error=None, started_at=0.0, duration=1.0)
+    skipped = Skip("b", "open", until=5.0, cause=HELD)
+    error = failure(AllProvidersFailed, "x", (attempt, skipped), 1.0)
+    (member,) = error.exceptions
+    assert isinstance(member, BreakerOpen)
+    assert (member.provider, member.retry_after) == ("b", 4.0)
+    assert error.retry_after == 4.0
+    assert "'a'" not in str(error)

@@ -98,6 +98,16 @@ class WithoutSlots:
         return True
 
 
+def test_before_it_is_frozen_a_machine_takes_callbacks_as_stock_does():
+    """They fire with the others once it is."""
+    made = machine()
+    made.events["switch"].add_callback("before", "note")
+    made.freeze(Model)
+    model = Model()
+    made.events["switch"].trigger(model)
+    assert [name for name, _, _ in model.journal] == ["ready", "note"]
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

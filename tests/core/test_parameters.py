@@ -5,7 +5,15 @@ import math
 import attrs
 import pytest
 
-from fsm_fallback import BreakerConfig, ConfigurationError, CountWindow, FallbackConfig, Sequential
+from fsm_fallback import (
+    BreakerConfig,
+    BreakerState,
+    ConfigurationError,
+    CountWindow,
+    FallbackConfig,
+    Sequential,
+    TimeWindow,
+)
 from fsm_fallback.core.bounds import shown
 
 RATIOS = [0, 0.0, -0.1, 1.01, 2]
@@ -17,6 +25,10 @@ BAD_BREAKERS = {
     "window": [100, None, "100", (100,), {}],
     "failure_ratio": RATIOS + NO_NUMBERS,
     "minimum_calls": COUNTS + NO_NUMBERS,
+    "consecutive_failures": COUNTS + [value for value in NO_NUMBERS if value is not None],
+    "slow_call_duration": SECONDS + [value for value in NO_NUMBERS if value is not None],
+    "slow_call_ratio": RATIOS + NO_NUMBERS,
+    "trip_on_success": [0, 1, "no", None],
     "open_duration": SECONDS + NO_NUMBERS,
     "backoff_factor": [0, 0.99, -2, 1001, *NO_NUMBERS],
     "max_open_duration": SECONDS + NO_NUMBERS,
@@ -26,6 +38,7 @@ BAD_BREAKERS = {
     "probe_timeout": SECONDS + NO_NUMBERS,
     "early_verdict": [0, 1, "yes", None],
     "max_hold": SECONDS + NO_NUMBERS,
+    "initial_state": ["closed", None, BreakerState, 0],
 }
 BAD_CHAINS = {
     "breaker": [None, {}, "default", BreakerConfig],
@@ -35,8 +48,13 @@ BAD_CHAINS = {
     "audit": ["loud", "", "MOVES", None, True, ["moves"]],
 }
 GOOD_BREAKERS = {
+    "window": [CountWindow(10), TimeWindow(5e-324, 1), TimeWindow(1e300, 1_000)],
     "failure_ratio": [1, 1.0, 5e-324],
     "minimum_calls": [1, 100],
+    "consecutive_failures": [None, 1, 10_000],
+    "slow_call_duration": [None, 5e-324, 1e300],
+    "slow_call_ratio": [1, 1.0, 5e-324],
+    "trip_on_success": [True, False],
     "open_duration": [5e-324, 300, 1],
     "backoff_factor": [1, 1.0, 1000],
     "max_open_duration": [30, 1e300],
@@ -45,6 +63,7 @@ GOOD_BREAKERS = {
     "probe_timeout": [5e-324, 1e300],
     "early_verdict": [True, False],
     "max_hold": [5e-324, 1e300],
+    "initial_state": [*BreakerState],
 }
 
 
@@ -149,6 +168,10 @@ def test_the_defaults_are_those_of_the_design():
         "window": {"size": 100},
         "failure_ratio": 0.5,
         "minimum_calls": 10,
+        "consecutive_failures": None,
+        "slow_call_duration": None,
+        "slow_call_ratio": 0.5,
+        "trip_on_success": False,
         "open_duration": 30.0,
         "backoff_factor": 2.0,
         "max_open_duration": 300.0,
@@ -158,10 +181,30 @@ def test_the_defaults_are_those_of_the_design():
         "probe_timeout": 600.0,
         "early_verdict": True,
         "max_hold": 3600.0,
+        "initial_state": BreakerState.CLOSED,
     }
+    assert attrs.asdict(TimeWindow()) == {"seconds": 60.0, "buckets": 60}
     chain = FallbackConfig()
     assert (chain.deadline, chain.attempt_timeout, chain.audit) == (None, None, "moves")
     assert (chain.breaker, chain.strategy) == (BreakerConfig(), Sequential())
+
+
+def test_a_time_window_bounds_no_minimum_of_calls():
+    """Nobody knows how many come in a time."""
+    assert BreakerConfig(window=TimeWindow(1.0, 1), minimum_calls=10_000).minimum_calls == 10_000
+
+
+def test_more_failures_in_a_row_than_the_window_holds_may_be_wanted():
+    """A run is counted beside the window."""
+    window = CountWindow(10)
+    assert BreakerConfig(window=window, consecutive_failures=50).consecutive_failures == 50
+
+
+def test_where_it_began_is_nothing_it_decides_by():
+    """Two breakers that differ in that alone decide alike, and have one digest."""
+    born_open = BreakerConfig(initial_state=BreakerState.OPEN)
+    assert born_open.in_force == BreakerConfig().in_force
+    assert set(born_open.in_force) == set(BAD_BREAKERS) - {"initial_state"}
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,10 @@ UNSOUND = {
         with_rows(PAID, UNPAID, PUSHED_AGAIN, attrs.evolve(BROKEN, target=Fence.UP)),
         f"gate: {Fence.UP!r} is not a state of Gate",
     ),
+    "a source is of another enumeration": (
+        with_rows(*GATE.rows, attrs.evolve(BROKEN, source=Fence.UP)),
+        f"gate: {Fence.UP!r} is not a state of Gate",
+    ),
     "an action is missing": (
         with_rows(PAID, UNPAID, PUSHED_AGAIN, attrs.evolve(BROKEN, action="ring sing")),
         "gate T4: action 'sing' is not a method of Keeper",

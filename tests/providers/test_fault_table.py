@@ -3,6 +3,7 @@
 import pytest
 
 from fsm_fallback.core.outcome import FaultKind
+from fsm_fallback.providers import faults
 from fsm_fallback.providers.fault_table import SIGNALS
 from fsm_fallback.providers.faults import fault_table_rows
 from fsm_fallback.providers.signals import Phrase
@@ -33,10 +34,20 @@ def test_the_precedence_is_the_one_of_the_design():
     assert order[15:] == [K.BAD_RESPONSE, K.CALLER, K.UNKNOWN]
 
 
+def test_no_name_and_no_code_stands_in_two_rows():
+    """A typing error in the table fails here: the look-ups are made with the first error."""
+    assert faults._named().keys() >= {"TimeoutError", "RateLimitError"}
+    assert faults._coded().keys() >= {"insufficientquota", "etimedout"}
+    assert faults._status_coded().keys() >= {"resourceexhausted"}
+    assert faults._phrases_by_rarest_word().keys() >= {"overloaded"}
+    with pytest.raises(ValueError, match="'same' in two rows"):
+        faults._column(lambda _: ("same",))
+
+
 def test_every_phrase_finds_itself():
     """Each alternative of a phrase, read as a sentence, is found by it and by its look-up words."""
     for row in SIGNALS:
-        for phrase in row.phrases:
+        for phrase in (*row.phrases, *row.unless):
             words = [
                 part.removesuffix("?").split("|")[-1].replace("*", "x").replace("#", "12")
                 for part in phrase.text.replace("...", "some words between")
@@ -44,11 +55,13 @@ def test_every_phrase_finds_itself():
                 .split()
             ]
             assert phrase.pattern.search(f" {' '.join(words)} "), phrase.text
-            assert not phrase.anchors.isdisjoint(words), phrase.text
+            assert phrase.is_in(f" {' '.join(words)} ", frozenset(words)), phrase.text
+            assert not set(words).isdisjoint(phrase.rarest), phrase.text
 
 
 @pytest.mark.parametrize("text", ["a|", "A b", "a.b", "#", "a?", "... b*", "", "model (x"])
 def test_a_phrase_that_is_not_words_is_refused(text):
-    """A typing error in the table fails at import, not at night."""
+    """With the test above, a typing error in the table fails here, not at night."""
+    phrase = Phrase(text)
     with pytest.raises(ValueError, match="phrase"):
-        Phrase(text)
+        _ = phrase.pattern, phrase.rarest

@@ -9,6 +9,8 @@ import json
 import math
 import socket
 import ssl
+import subprocess
+import sys
 import types
 
 import anyio
@@ -411,6 +413,65 @@ def test_equal_plain_errors_are_classified_alike_and_apart_from_others():
     for number in range(1000):
         classify(ValueError(number))
     assert len(faults._REMEMBERED) <= 256
+
+
+class Dynamic(Exception):
+    """An exception whose attributes are made when they are asked for."""
+
+    status = 429
+
+    def __getattr__(self, name):
+        """Answer a status code from elsewhere."""
+        if name == "status_code":
+            return Dynamic.status
+        raise AttributeError(name)
+
+
+def test_what_is_not_in_sight_is_looked_at_each_time():
+    """Equal args say nothing where attributes are dynamic, a file is named or somebody wrote."""
+    assert classify(Dynamic("x")).kind is K.RATE_LIMIT
+    Dynamic.status = 503
+    assert classify(Dynamic("x")).kind is K.TRANSIENT
+    assert "left.txt" in classify(OSError(2, "x", "left.txt")).message
+    assert "right.txt" in classify(OSError(2, "x", "right.txt")).message
+    assert classify(with_attributes(OSError(2, "x"), strerror="y")).message == "[Errno 2] y"
+    assert classify(OSError(2, "x")).message == "[Errno 2] x"
+
+
+def test_what_holds_the_same_in_another_place_is_another_error():
+    """Args are not attributes, True is not 1, and two args are not one."""
+    assert classify(ValueError("x", 1)).message != classify(ValueError("x", True)).message  # noqa: FBT003
+    assert classify(ValueError("x", "status_code", 503)).kind is K.UNKNOWN
+    assert classify(with_attributes(ValueError("x"), status_code=503)).kind is K.TRANSIENT
+    assert classify(ValueError("x", "status_code", 503)).kind is K.UNKNOWN
+    assert classify(ValueError("x", None)).message != classify(ValueError("x")).message
+
+
+def test_a_remembered_wrapper_is_corrected_by_its_origin():
+    """What is remembered is the verdict on the exception itself, not on what it came from."""
+    full = named("PoolTimeout")("x")
+    for _ in range(2):
+        plain, wrapping, hiding = TimeoutError("x"), TimeoutError("x"), TimeoutError("x")
+        wrapping.__cause__ = full
+        hiding.__context__, hiding.__suppress_context__ = full, True
+        assert classify(plain).kind is K.TIMEOUT
+        assert classify(wrapping).kind is K.LOCAL
+        assert classify(hiding).kind is K.TIMEOUT
+
+
+def test_importing_the_package_leaves_what_errors_need_to_the_first_error():
+    """No phrase is compiled, and what reads mail, dates, digests and pickles is not imported."""
+    code = """
+import sys, attrs, transitions
+before = set(sys.modules)
+import fsm_fallback
+from fsm_fallback.providers import signals
+costly = "asyncio datetime email.utils hashlib ipaddress pickle socket structlog cattrs".split()
+print(*(set(costly) & set(sys.modules) - before), signals._compiled.cache_info().currsize)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # ours
+    assert done.stdout.split() == ["0"]
 
 
 VALUES = st.recursive(

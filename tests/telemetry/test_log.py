@@ -11,7 +11,6 @@ import sys
 import threading
 from pathlib import Path
 
-import attrs
 import pytest
 
 from fsm_fallback.core.breaker_rows import BREAKER
@@ -26,7 +25,7 @@ ANSWER = next(row for row in CHAIN.rows if row.trigger == "answer")
 
 
 def _attempt(call, chain="fallback"):
-    return AttemptStep(chain, call, 1.0, 2.0, ANSWER, 1, "openai", 0, call, None, {}, 1)
+    return AttemptStep(chain, call, 1.0, 2.0, ANSWER, 1, "openai", 0, call, None, {}, 1, 0)
 
 
 def _read(path):
@@ -364,10 +363,10 @@ class TestRegister:
 
     def test_a_second_machine_of_one_name_is_refused(self, recorder):
         """Its records could not be told from the first one's, whatever its parameters."""
-        recorder.register(BREAKER, "openai", attrs.asdict(BreakerConfig()))
+        recorder.register(BREAKER, "openai", BreakerConfig().in_force)
 
         with pytest.raises(ConfigurationError, match=r"'openai' is registered .* another name"):
-            recorder.register(BREAKER, "openai", attrs.asdict(BreakerConfig()))
+            recorder.register(BREAKER, "openai", BreakerConfig().in_force)
 
 
 class TestParameters:
@@ -461,7 +460,7 @@ def _python(*lines, path):
             "from fsm_fallback.core.events import AttemptStep",
             "from fsm_fallback.telemetry import AuditLog",
             "row = next(row for row in CHAIN.rows if row.trigger == 'answer')",
-            "step = AttemptStep('fallback', 1, 1.0, 2.0, row, 1, 'openai', 0, 1, None, {}, 1)",
+            "step = AttemptStep('fallback', 1, 1.0, 2.0, row, 1, 'openai', 0, 1, None, {}, 1, 0)",
             *lines,
         ]
     )

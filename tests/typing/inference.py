@@ -29,6 +29,8 @@ from fsm_fallback import (
     ModelProvider,
     Skip,
     classify,
+    counting,
+    ignoring,
     provider,
 )
 
@@ -316,4 +318,103 @@ def awaited_of(function: Callable[[str], Awaitable[int]]) -> Callable[[str], Awa
 breaker = CircuitBreaker("alone")
 assert_type(breaker.acquire(), Lease)
 assert_type(breaker.try_acquire(), Lease | None)
+assert_type(breaker.would_admit(), bool)
 assert_type(breaker.snapshot().failure_ratio, float | None)
+assert_type(breaker.explain(), str)
+
+
+@breaker
+def found(query: str, /, *, limit: int = 10) -> list[int]:
+    """A function keeps its signature."""
+    return [len(query)][:limit]
+
+
+@breaker
+async def found_later(query: str) -> bytes:
+    """A coroutine function, too."""
+    return query.encode()
+
+
+@breaker
+def found_singly(query: str) -> Generator[str, int, float]:
+    """A generator function, with what it takes and what it returns."""
+    yield query
+    return 0.5
+
+
+@breaker
+async def found_singly_later(query: str) -> AsyncGenerator[str, int]:
+    """An async generator function, too."""
+    yield query
+
+
+@breaker(accept=bool)
+def judged(query: str) -> list[int]:
+    """With a judge of its own a function keeps its signature as well."""
+    return [len(query)]
+
+
+@breaker(classify=counting(OSError, FaultKind.TIMEOUT), accept=lambda answer: answer is not None)
+async def judged_later(query: str) -> bytes | None:
+    """As does a coroutine function."""
+    return query.encode()
+
+
+class Searches:
+    """Methods keep theirs, however they are bound."""
+
+    @breaker
+    def plain(self, query: str) -> int:
+        """Of an instance."""
+        return len(query)
+
+    @breaker()
+    async def awaited(self, query: str) -> int:
+        """Of an instance, awaited."""
+        return len(query)
+
+    @staticmethod
+    @breaker
+    def alone(query: str) -> int:
+        """Of nobody."""
+        return len(query)
+
+    @classmethod
+    @breaker
+    def made(cls, query: str) -> Searches:
+        """Of the class."""
+        del query
+        return cls()
+
+
+assert_type(found("why", limit=3), list[int])
+assert_type(found_singly("why"), Generator[str, int, float])
+assert_type(found_singly_later("why"), AsyncGenerator[str, int])
+assert_type(judged("why"), list[int])
+assert_type(Searches().plain("why"), int)
+assert_type(Searches.alone("why"), int)
+assert_type(Searches.made("why"), Searches)
+same_signature: Callable[[str], list[int]] = found
+assert_type(breaker.call(found, "why", limit=3), list[int])
+assert_type(breaker.call(len, "why"), int)
+assert_type(breaker.call(lambda: 0.5), float)
+assert_type(counting(OSError), Callable[[BaseException], Fault])
+assert_type(ignoring(LookupError, lambda error: not error.args), Callable[[BaseException], Fault])
+assert_type(CircuitBreaker("read", classify=classify, accept=bool), CircuitBreaker)
+
+with breaker as lease:
+    assert_type(lease, Lease)
+    assert_type(lease.succeed(0.5), None)
+
+
+async def guarded() -> None:
+    """The same, awaited."""
+    assert_type(await found_later("why"), bytes)
+    assert_type(await judged_later("why"), bytes | None)
+    assert_type(await Searches().awaited("why"), int)
+    assert_type(await breaker.acall(found_later, "why"), bytes)
+    assert_type(await breaker.acall(found_later, query="why"), bytes)
+    async with breaker as lease:
+        assert_type(lease, Lease)
+    async for each in found_singly_later("why"):
+        assert_type(each, str)

@@ -15,6 +15,7 @@ from fsm_fallback import (
     FallbackConfig,
     FallbackProvider,
     ModelInfo,
+    counting,
     provider,
 )
 
@@ -104,3 +105,35 @@ BreakerConfig(minimum_calls="ten")  # type: ignore[arg-type]  # a whole number
 BreakerConfig(CountWindow(5))  # type: ignore[call-arg]  # by name only
 FallbackConfig(deadline="soon")  # type: ignore[arg-type]  # seconds are a number
 CircuitBreaker("alone").acquire().hold("soon")  # type: ignore[arg-type]  # as above
+CircuitBreaker("alone", classify=str)  # type: ignore[arg-type]  # a text is no fault
+
+# A breaker alone.
+breaker = CircuitBreaker("alone")
+
+
+@breaker
+def found(query: str) -> int:
+    """Find."""
+    return len(query)
+
+
+@breaker
+async def found_later(query: str) -> int:
+    """Find when awaited."""
+    return len(query)
+
+
+found(3)  # type: ignore[arg-type]  # the function's own parameters stay
+breaker.call(found, 3)  # type: ignore[arg-type]  # as above
+breaker.call(found, limit=3)  # type: ignore[call-arg]  # as above
+breaker("found")  # type: ignore[call-overload]  # a text is no function
+breaker(accept=3)  # type: ignore[call-overload]  # a number is no predicate
+counting("OSError")  # type: ignore[arg-type]  # a name is no exception
+counting(int)  # type: ignore[arg-type]  # nor is any class
+answer: str = breaker.call(found, "why")  # type: ignore[assignment]  # it is a number
+
+
+async def guarded() -> None:
+    """The same, awaited."""
+    await breaker.acall(found, "why")  # type: ignore[arg-type]  # a plain function cannot be
+    await breaker.acall(found_later, 3)  # type: ignore[arg-type]  # the function's own stay

@@ -10,7 +10,6 @@ import math
 import pytest
 
 from fsm_fallback import (
-    BreakerConfig,
     BreakerOpen,
     BreakerState,
     CircuitBreaker,
@@ -25,31 +24,6 @@ from fsm_fallback.testing import ManualClock
 S = BreakerState
 DOWN = Fault(FaultKind.TRANSIENT, message="MARKER")
 BAD_SECONDS = [-1.0, math.nan, math.inf, -math.inf, True, "7", None]
-
-
-@pytest.fixture
-def clock():
-    """A clock at 0."""
-    return ManualClock()
-
-
-@pytest.fixture
-def make(clock):
-    """Make a circuit that trips on its first failure, without jitter, unless told otherwise."""
-
-    def made(*, sample=lambda: 0.5, **config):
-        plain = {"jitter": 0.0, "minimum_calls": 1}
-        return CircuitBreaker(
-            "openai", BreakerConfig(**{**plain, **config}), clock=clock, sample=sample
-        )
-
-    return made
-
-
-@pytest.fixture
-def circuit(make):
-    """One with the parameters of `make`."""
-    return make()
 
 
 class TestAcquiring:
@@ -100,6 +74,28 @@ class TestAcquiring:
         assert circuit.state is S.OPEN
         assert circuit.snapshot().state is S.OPEN
         assert repr(circuit) == "<CircuitBreaker 'openai': open>"
+
+    def test_it_answers_to_its_name_and_its_parameters(self, make):
+        """As they were given."""
+        circuit = make(open_duration=31.0)
+        assert circuit.name == "openai"
+        assert circuit.config.open_duration == 31.0
+
+    def test_it_begins_where_it_was_told_to(self, make):
+        """And grants, or does not, from the first call on."""
+        assert make(initial_state=S.OBSERVING).state is S.OBSERVING
+        with pytest.raises(BreakerOpen) as caught:
+            make(initial_state=S.OPEN).acquire()
+        assert (caught.value.retry_after, caught.value.cause) == (30.0, None)
+
+    @pytest.mark.parametrize("state", S)
+    def test_would_admit_tells_what_acquire_does(self, make, state):
+        """Asking takes nothing and counts nothing."""
+        circuit = make(initial_state=state)
+        before = circuit.snapshot()
+        would = [circuit.would_admit() for _ in range(3)]
+        assert circuit.snapshot() == before
+        assert would == [circuit.try_acquire() is not None] * 3
 
 
 class TestSettling:
@@ -164,6 +160,81 @@ class TestSettling:
         assert circuit.snapshot().in_flight == 1
         lease.succeed()
         assert circuit.snapshot().in_flight == 0
+
+    @pytest.mark.parametrize("word", ["succeed", "fail"])
+    @pytest.mark.parametrize("duration", [each for each in BAD_SECONDS if each is not None])
+    def test_a_duration_that_is_none_is_refused_and_the_lease_stays_out(self, make, word, duration):
+        """The holder can still settle it."""
+        circuit = make(slow_call_duration=5.0, minimum_calls=5)
+        lease = circuit.acquire()
+        with pytest.raises(ValueError, match=r"duration of 'openai' is .*; give finite seconds"):
+            getattr(lease, word)(duration=duration)
+        assert not lease.settled
+        getattr(lease, word)(duration=0.0)
+        assert (circuit.snapshot().in_flight, circuit.snapshot().calls) == (0, 1)
+
+    @pytest.mark.parametrize(("given", "slow_calls"), [(None, 1), (4.0, 0), (5.0, 1)])
+    def test_the_clock_measures_unless_a_duration_is_given(self, make, clock, given, slow_calls):
+        """Six seconds by the clock."""
+        circuit = make(slow_call_duration=5.0, minimum_calls=5)
+        first, second = circuit.acquire(), circuit.acquire()
+        clock.advance(6.0)
+        first.succeed(given)
+        second.fail(DOWN, given)
+        assert circuit.snapshot().slow_calls == 2 * slow_calls
+
+    def test_the_first_output_ends_the_wait(self, make, clock):
+        """A stream settled by hand says when it began to answer."""
+        circuit = make(slow_call_duration=5.0, minimum_calls=5)
+        lease = circuit.acquire()
+        clock.advance(4.0)
+        lease.begin_output()
+        clock.advance(100.0)
+        lease.succeed()
+        assert circuit.snapshot().slow_calls == 0
+
+    @pytest.mark.parametrize("watching", [{}, {"slow_call_duration": 5.0}])
+    def test_a_second_settling_is_told_as_late_with_its_reason(self, make, watching):
+        """Once each time, and by its trigger."""
+        circuit, seen = make(minimum_calls=5, **watching), []
+        circuit.add_listener(seen.append)
+        lease = circuit.acquire()
+        lease.succeed()
+        for again in (lease.succeed, lease.fail, lease.release, lambda: lease.hold(5.0)):
+            again()
+        assert [step.trigger for step in seen] == ["succeed", "fail", "release", "hold"]
+        assert {step.verdict for step in seen} == {"late"}
+        assert all(step.because == {"settled_before": True} for step in seen)
+
+    @pytest.mark.parametrize(
+        "settle",
+        [
+            CircuitBreaker.settle_success,
+            CircuitBreaker.settle_failure,
+            CircuitBreaker.settle_release,
+            CircuitBreaker.begin_output,
+            lambda circuit, lease: circuit.settle_hold(lease, 60.0),
+            lambda circuit, lease: circuit.settle_fault(lease, DOWN),
+        ],
+        ids=["success", "failure", "release", "output", "hold", "fault"],
+    )
+    def test_a_lease_of_another_circuit_is_refused_and_both_are_unchanged(self, make, settle):
+        """Neither counts it, and its holder still has it."""
+        circuit, other = make(minimum_calls=5), make(minimum_calls=5)
+        lease = circuit.acquire()
+        before = circuit.snapshot(), other.snapshot()
+        with pytest.raises(ConfigurationError, match="settle it on the one that granted it"):
+            settle(other, lease)
+        assert (circuit.snapshot(), other.snapshot()) == before
+        lease.succeed()
+        assert circuit.snapshot().calls == 1
+
+    def test_a_lease_tells_how_it_stands(self, circuit):
+        """For people."""
+        lease = circuit.acquire()
+        assert repr(lease) == "<Lease 1 of breaker 'openai': out>"
+        lease.succeed()
+        assert repr(lease) == "<Lease 1 of breaker 'openai': settled>"
 
     @pytest.mark.parametrize("seconds", BAD_SECONDS)
     def test_an_operators_hold_of_no_duration_is_refused(self, circuit, seconds):
@@ -236,6 +307,14 @@ class TestLostLeases:
         del probe
         assert circuit.try_acquire() is not None
 
+    def test_a_lost_probe_is_out_of_the_way_for_would_admit_too(self, circuit, clock):
+        """Else who asks it before every call would wait for the probe for ever."""
+        circuit.acquire().fail(DOWN)
+        clock.advance(30.0)
+        probe = circuit.acquire()
+        del probe
+        assert circuit.would_admit()
+
     def test_one_of_a_circuit_that_is_gone_harms_nobody(self, make):
         """The lease keeps its circuit until it is settled."""
         lease = make().acquire()
@@ -262,25 +341,54 @@ class TestRestoring:
 
     def test_it_tells_its_listeners(self, circuit):
         """A breaker that jumped is news."""
-        seen, other = [], CircuitBreaker("openai")
+        seen, other = [], CircuitBreaker("openai", circuit.config)
         circuit.force_open()
         other.add_listener(seen.append)
         other.restore(circuit.snapshot())
         assert [(step.trigger, step.target) for step in seen] == [("restore", S.FORCED_OPEN)]
+
+    def test_calls_that_were_out_are_late(self, circuit, make):
+        """What they say is of the breaker that was."""
+        seen = []
+
+        def body():
+            circuit.restore(make().snapshot())
+            circuit.add_listener(seen.append)
+
+        circuit.call(body)
+        assert circuit.snapshot().calls == 0
+        assert [step.verdict for step in seen] == ["late"]
+
+    def test_a_snapshot_of_other_parameters_is_refused_and_nothing_changes(self, circuit, make):
+        """Leases stay good."""
+        other = make(minimum_calls=2)
+        other.force_open()
+        lease = circuit.acquire()
+        before = circuit.snapshot()
+        with pytest.raises(ConfigurationError, match="snapshot of other parameters"):
+            circuit.restore(other.snapshot())
+        assert circuit.snapshot() == before
+        lease.fail(DOWN)
+        assert circuit.state is S.OPEN
 
 
 class TestBadInput:
     """Everything wrong at once, and nothing half made."""
 
     def test_every_problem_is_named(self):
-        """Name, configuration, clock and sample, each with its remedy."""
+        """Name, configuration, clock, sample and judges, each with its remedy."""
         with pytest.raises(ConfigurationError) as caught:
-            CircuitBreaker("", 3.0, clock=0.0, sample=0.5)
+            CircuitBreaker("", 3.0, clock=0.0, sample=0.5, classify=1, accept=2)
         assert caught.value.problems == (
             "CircuitBreaker.name is ''; give a non-empty string",
             "CircuitBreaker.config is 3.0; give a BreakerConfig",
             "CircuitBreaker.clock is 0.0; give a function that returns seconds",
             "CircuitBreaker.sample is 0.5; give a function that draws from [0, 1)",
+            (
+                "CircuitBreaker.classify is 1; give a function of an exception that returns a "
+                "Fault, or None"
+            ),
+            "CircuitBreaker.accept is 2; give a function of a result, or None",
         )
 
     @pytest.mark.parametrize("snapshot", [None, {}, "open"])
@@ -288,6 +396,6 @@ class TestBadInput:
         """Nothing was taken over, nothing was cleared."""
         circuit.acquire().fail(DOWN)
         before = circuit.snapshot()
-        with pytest.raises((TypeError, ValueError, AttributeError)):
+        with pytest.raises(ConfigurationError, match=r"restore of 'openai' got .*; give a Breaker"):
             circuit.restore(snapshot)
         assert circuit.snapshot() == before

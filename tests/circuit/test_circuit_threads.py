@@ -1,5 +1,6 @@
 """`CircuitBreaker` among others: listeners, finalisers, and many threads at once."""
 
+import functools
 import logging
 import os
 import subprocess
@@ -10,43 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fsm_fallback import (
-    BreakerConfig,
     BreakerState,
     CircuitBreaker,
     CountWindow,
     Fault,
     FaultKind,
 )
-from fsm_fallback.testing import ManualClock
+from fsm_fallback.circuit.serial import _free_all
 
 S = BreakerState
 DOWN = Fault(FaultKind.TRANSIENT)
 PATIENCE = 5.0
-
-
-@pytest.fixture
-def clock():
-    """A clock at 0."""
-    return ManualClock()
-
-
-@pytest.fixture
-def make(clock):
-    """Make a circuit that trips on its first failure, without jitter, unless told otherwise."""
-
-    def made(*, sample=lambda: 0.5, **config):
-        plain = {"jitter": 0.0, "minimum_calls": 1}
-        return CircuitBreaker(
-            "openai", BreakerConfig(**{**plain, **config}), clock=clock, sample=sample
-        )
-
-    return made
-
-
-@pytest.fixture
-def circuit(make):
-    """One with the parameters of `make`."""
-    return make()
 
 
 def can_be_read(circuit):
@@ -116,6 +91,50 @@ class TestListeners:
         assert circuit.state is S.OPEN
         (line,) = caplog.records
         assert "'openai'" in line.getMessage()
+        assert "RuntimeError" in line.getMessage()
+
+    def test_one_that_raises_is_logged_without_what_it_holds(self, circuit, caplog):
+        """A partial shows its arguments: keys may be among them, and signs that mean something."""
+
+        def broken(_, *, key):
+            raise RuntimeError(key)
+
+        circuit.add_listener(functools.partial(broken, key="100%d sk-MARKER"))
+        with caplog.at_level(logging.ERROR, logger="fsm_fallback"):
+            circuit.force_open()
+        (line,) = caplog.records
+        assert "MARKER" not in line.getMessage()
+
+    def test_an_interrupt_in_one_comes_out_and_stops_no_later_event(self, circuit):
+        """Ctrl-C while a listener runs: the breaker has moved, and the next event is told."""
+        seen = []
+
+        def interrupted(step):
+            seen.append(step.trigger)
+            if len(seen) == 1:
+                raise KeyboardInterrupt
+
+        circuit.add_listener(interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            circuit.force_open()
+        assert circuit.state is S.FORCED_OPEN
+        circuit.reset()
+        assert seen == ["force_open", "reset"]
+
+    def test_the_call_that_trips_gets_its_own_error_though_one_raises(self, circuit):
+        """Listeners are no call's business."""
+
+        def broken(_):
+            raise RuntimeError
+
+        def down():
+            raise LookupError
+
+        circuit.add_listener(broken)
+        with pytest.raises(LookupError) as caught:
+            circuit.call(down)
+        assert caught.value.__context__ is None
+        assert circuit.state is S.OPEN
 
     def test_one_may_use_its_circuit(self, circuit):
         """A reset from within comes after the opening it answers."""
@@ -381,7 +400,7 @@ circuit = CircuitBreaker("openai")
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with circuit._lock:
+    with circuit._serial.lock:
         held.set()
         done.wait()
 
@@ -398,8 +417,57 @@ raise SystemExit(status)
 """
 
 
+FORKING = """
+import os, signal
+from fsm_fallback import CircuitBreaker
+
+circuit, children, heard = CircuitBreaker("openai"), [], []
+circuit.add_listener(lambda step: children or children.append(os.fork()))
+circuit.add_listener(heard.append)
+signal.alarm(20)  # ends either if it hangs
+circuit.force_open()
+circuit.reset()
+status = 0 if [step.trigger for step in heard] == ["force_open", "reset"] else 1
+if not children[0]:
+    os._exit(status)
+_, of_child = os.waitpid(children[0], 0)
+raise SystemExit(status or of_child)
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-def test_a_fork_in_the_middle_of_an_operation_leaves_a_circuit_that_works():
-    """The thread that held the lock is not there in the child."""
-    done = subprocess.run((sys.executable, "-W", "ignore", "-c", FORKED), check=False)  # noqa: S603
-    assert done.returncode == 0
+class TestForks:
+    """A child has the circuits of its parent, and none of its threads."""
+
+    def run(self, script):
+        """Run a script of its own; how it ended."""
+        command = (sys.executable, "-W", "ignore", "-c", script)
+        return subprocess.run(command, check=False, timeout=60).returncode  # noqa: S603
+
+    def test_in_the_middle_of_an_operation_one_leaves_a_circuit_that_works(self):
+        """The thread that held the lock is not there in the child."""
+        assert self.run(FORKED) == 0
+
+    def test_one_by_a_listener_lets_both_go_on_telling(self):
+        """Parent and child each tell their own events to the end."""
+        assert self.run(FORKING) == 0
+
+    def test_what_a_child_does_first_frees_every_lock(self, circuit):
+        """That of the circuit and that of its events, whoever held them."""
+        circuit.add_listener(lambda _: None)
+        circuit.force_open()
+        held, done = threading.Event(), threading.Event()
+
+        def hold():
+            with circuit._serial.lock, circuit._serial._outbox.delivering:
+                held.set()
+                done.wait(PATIENCE)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait(PATIENCE)
+        _free_all()
+        circuit.reset()
+        done.set()
+        holder.join()
+        assert circuit.state is S.CLOSED

@@ -1,0 +1,178 @@
+"""One generation: numbers drawn without a lock, calls that are out, and when calls may go straight.
+
+Threads draw while others look; here a look is made to meet a draw.
+"""
+
+import math
+
+import pytest
+
+from fsm_fallback import CountWindow, TimeWindow
+from fsm_fallback.core.generation import Generation, drawn, numbers
+
+SLOW = 5.0
+TEN = CountWindow(10)
+
+
+@pytest.fixture
+def make():
+    """Make a generation that watches slow calls, over a window of ten."""
+
+    def made(*, slow_after=SLOW, window=TEN, now=0.0):
+        generation = Generation(0, now, window.ledger(), numbers(1), slow_after)
+        generation.watch(now)
+        return generation
+
+    return made
+
+
+class Crowded(dict):
+    """Calls out, of which one begins or ends each time somebody begins to look."""
+
+    def __init__(self, calls, *, times=1):
+        super().__init__(calls)
+        self.times = times
+
+    def _disturb(self):
+        if self.times:
+            self.times -= 1
+            raise RuntimeError("dictionary changed size during iteration")
+
+    def values(self):
+        """Look at the times."""
+        self._disturb()
+        return super().values()
+
+    def items(self):
+        """Look at numbers and times."""
+        self._disturb()
+        return super().items()
+
+
+class Vanishing(dict):
+    """Calls out, of which the oldest ends between a look at it and the next step."""
+
+    def pop(self, number, default=None):
+        """Take out what somebody else has just taken out."""
+        super().pop(number, None)
+        return default
+
+
+class TestNumbers:
+    """Drawn with `next`, counted without drawing."""
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_they_follow_each_other(self, first):
+        """From the first one on."""
+        made = numbers(first)
+        assert [next(made) for _ in range(3)] == [first, first + 1, first + 2]
+
+    def test_how_many_were_drawn_is_known(self):
+        """Asking draws none."""
+        made = numbers(1)
+        assert [drawn(made), next(made), drawn(made), drawn(made)] == [0, 1, 1, 1]
+
+
+class TestEnteringAndLeaving:
+    """Where time is watched a call goes straight while no guard could hold."""
+
+    def test_a_call_draws_a_number_and_a_place(self, make):
+        """And is counted by that."""
+        generation = make()
+        assert generation.enter(1.0) == 1
+        assert generation.leave(1, 2.0) == 0
+        assert generation.tally(2.0).calls == 1
+
+    def test_none_enters_or_leaves_when_a_call_may_hang(self, make):
+        """From the time on at which the oldest one is slow."""
+        generation = make()
+        assert generation.enter(1.0) == 1
+        generation.watch(1.0)
+        assert generation.enter(math.nextafter(1.0 + SLOW, 0.0)) == 2
+        assert generation.enter(1.0 + SLOW) == 0
+        assert generation.leave(2, 1.0 + SLOW) == -1
+
+    def test_none_enters_or_leaves_by_a_clock_that_went_back(self, make):
+        """The table clamps it."""
+        generation = make()
+        assert generation.enter(3.0) == 1
+        assert generation.enter(2.0) == 0
+        assert generation.leave(1, 2.0) == -1
+
+    def test_none_enters_while_a_call_hangs(self, make):
+        """Every caller asks the table then."""
+        generation = make()
+        generation.let_out(1, 0.0)
+        generation.note_stalled(SLOW)
+        generation.watch(SLOW)
+        assert generation.enter(SLOW) == 0
+        generation.take_in(1)
+        generation.watch(SLOW)
+        assert generation.enter(SLOW) > 0
+
+    def test_none_enters_after_the_end_of_a_bucket(self, make):
+        """The ledger has to be told of the next one."""
+        generation = make(window=TimeWindow(10.0, 5), slow_after=None)
+        assert generation.enter(0.0) == 0
+        generation.book(0.0, failed=False, slow=False)
+        generation.watch(0.0)
+        assert generation.enter(math.nextafter(2.0, 0.0)) == 1
+        assert generation.enter(2.0) == 0
+
+    def test_one_that_is_not_out_leaves_through_the_table(self, make):
+        """Another thread has noted that it hangs."""
+        generation = make()
+        number = generation.enter(0.0)
+        generation.take_in(number)
+        assert generation.leave(number, 1.0) == -1
+        assert generation.tally(1.0).calls == 0
+
+    def test_one_that_was_slow_leaves_through_the_table(self, make):
+        """Another thread has just moved the time to check."""
+        generation = make()
+        number = generation.enter(0.0)
+        generation.check_at = math.inf
+        assert generation.leave(number, SLOW) == -1
+        assert generation.tally(SLOW).calls == 0
+
+    def test_what_takes_a_place_after_the_end_is_told_by_its_place(self, make):
+        """It is late."""
+        generation = make()
+        number = generation.enter(0.0)
+        generation.end()
+        assert generation.leave(number, 1.0) > generation.ended
+
+
+class TestLookingWhileCallsComeAndGo:
+    """A look at the calls that are out begins anew when one of them begins or ends."""
+
+    def test_counting_those_that_hang(self, make):
+        """Until a look was undisturbed."""
+        generation = make()
+        generation._out = Crowded({1: 0.0, 2: 1.0, 3: 4.0}, times=3)
+        assert generation.stalled(6.0) == 2
+
+    def test_finding_the_oldest(self, make):
+        """As before."""
+        generation = make()
+        generation._out = Crowded({1: 0.0, 2: 4.0}, times=3)
+        generation.note_stalled(SLOW)
+        assert generation.stalled(SLOW) == 1
+        generation._out.times = 3
+        generation.watch(SLOW)
+        assert generation.check_at == -math.inf
+
+    def test_one_that_ends_as_it_is_noted_does_not_hang(self, make):
+        """It has its outcome, and is judged by that."""
+        generation = make()
+        generation._out = Vanishing({1: 0.0})
+        generation.note_stalled(SLOW)
+        assert generation.stalled(SLOW) == 0
+
+    def test_where_slow_calls_are_not_watched_none_is_out(self, make):
+        """Nobody hangs, however long."""
+        generation = make(slow_after=None)
+        generation.let_out(1, 0.0)
+        generation.note_stalled(1e9)
+        assert generation.stalled(1e9) == 0
+        generation.take_in(1)

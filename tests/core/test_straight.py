@@ -1,0 +1,118 @@
+"""The straight ways: which are open, and that a table they do not fit is refused."""
+
+import attrs
+import pytest
+
+from fsm_fallback import BreakerState, ConfigurationError, Fault, FaultKind, TimeWindow
+from fsm_fallback.core.straight import _straight
+
+S = BreakerState
+TIMED = [{"slow_call_duration": 5.0}, {"window": TimeWindow(10.0, 5)}]
+
+
+def open_ways(breaker):
+    """The names of the ways that are open."""
+    return [way for way in ("straight", "timed", "shut") if getattr(breaker, way) is not None]
+
+
+class TestOpenWays:
+    """At most one is open, and it leads to what the table would say."""
+
+    def test_a_healthy_closed_breaker_is_straight(self, make):
+        """Its generation is the one to draw from."""
+        breaker = make()
+        assert open_ways(breaker) == ["straight"]
+        assert breaker.straight is breaker.current
+
+    @pytest.mark.parametrize("parameters", TIMED)
+    def test_one_that_watches_time_is_timed(self, make, parameters):
+        """Calls look at the clock."""
+        breaker = make(**parameters)
+        assert open_ways(breaker) == ["timed"]
+        assert breaker.timed is breaker.current
+
+    def test_one_whose_successes_may_trip_asks_the_table(self, make):
+        """Each of them."""
+        assert open_ways(make(trip_on_success=True)) == []
+
+    def test_one_that_counts_holds_asks_the_table_until_a_success(self, make):
+        """Which has to clear the count."""
+        breaker = make()
+        breaker.restore(attrs.evolve(breaker.stands, holds=2), 0.0)
+        assert (breaker.state, open_ways(breaker)) == (S.CLOSED, [])
+        breaker.play("-")
+        assert open_ways(breaker) == []
+        breaker.play(".")
+        assert (breaker.holds, open_ways(breaker)) == (0, ["straight"])
+
+    def test_one_whose_every_firing_is_recorded_asks_the_table(self, make):
+        """Else there would be nothing to record."""
+        breaker = make(stays=True)
+        assert open_ways(breaker) == []
+        breaker.play("F")
+        assert open_ways(breaker) == []
+
+    def test_an_open_one_is_shut_until_its_time_is_over(self, make):
+        """Not a tick longer: the next caller is a probe."""
+        breaker = make(open_duration=30.0)
+        breaker.trip()
+        assert open_ways(breaker) == ["shut"]
+        assert breaker.shut.until == 30.0
+        assert breaker.shut.refusal == breaker.refusal
+
+    def test_one_forced_open_is_shut_for_ever(self, make):
+        """Until the operator speaks again."""
+        breaker = make()
+        breaker.force_open(0.0)
+        assert open_ways(breaker) == ["shut"]
+        breaker.reset(0.0)
+        assert open_ways(breaker) == ["straight"]
+
+    def test_a_longer_hold_shuts_for_longer(self, make):
+        """And says why."""
+        breaker, fault = make(), Fault(FaultKind.QUOTA)
+        late = breaker.admit()
+        breaker.trip()
+        breaker.hold(600.0, late, fault)
+        assert (breaker.shut.until, breaker.shut.refusal.cause) == (600.0, fault)
+
+    @pytest.mark.parametrize("state", [S.HALF_OPEN, S.DISABLED, S.OBSERVING])
+    def test_in_every_other_state_the_table_is_asked(self, make, state):
+        """What it says is not known beforehand."""
+        breaker = make(initial_state=state)
+        if state is S.HALF_OPEN:
+            breaker.admit()
+        assert breaker.state is state
+        assert open_ways(breaker) == []
+
+    def test_a_refusal_is_counted_as_the_table_counts_it(self, make):
+        """One draw."""
+        breaker = make()
+        breaker.trip()
+        before = breaker.not_permitted
+        next(breaker.shut.refusals)
+        assert breaker.not_permitted == before + 1
+
+
+class TestAgainstTheTable:
+    """What a straight call leaves out must be what the table would not have done."""
+
+    def test_a_row_that_does_more_is_refused(self):
+        """At import, with the remedy."""
+        with pytest.raises(ConfigurationError, match=r"succeed in 'closed' does \('count',\)"):
+            _straight(S.CLOSED, "succeed", "grant", "tripped_by_success")
+
+    def test_a_row_that_leads_away_is_refused(self):
+        """A transition is never straight."""
+        with pytest.raises(ConfigurationError, match=r"hold in 'closed' does \('arm_until',\)"):
+            _straight(S.CLOSED, "hold", "arm_until")
+
+    def test_a_guard_that_is_not_bounded_is_refused(self):
+        """Nobody would know when it holds."""
+        with pytest.raises(ConfigurationError, match="asks 'stalled', and a straight call"):
+            _straight(S.CLOSED, "admit", "grant")
+
+    def test_the_table_as_it_is_fits(self):
+        """As import has found."""
+        _straight(S.CLOSED, "admit", "grant", "stalled")
+        _straight(S.CLOSED, "succeed", "count", "tripped_by_success")
