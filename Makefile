@@ -7,12 +7,13 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types contracts unit previous bench diagrams clean
+.PHONY: help demo test lint types contracts unit previous bench scenarios diagrams clean
 
 help:
 	@echo "make demo   set up, then run the scripted outage on loopback (about 20 s)"
 	@echo "make test   set up, then lint, types, import contracts, tests and specs"
 	@echo "make bench  set up, then print the speed ratios of docs/benchmarks.md"
+	@echo "make scenarios  set up, then print what seven libraries' breakers do in the same scenarios"
 
 $(VENV)/demo.stamp: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fsm_fallback needs Python >= 3.11; set PYTHON=/path/to/python3.11")'
@@ -67,6 +68,10 @@ diagrams: $(VENV)/dev.stamp
 bench: $(BENCH)/stamp
 	$(BENCH)/bin/python benchmarks/table.py
 	$(BENCH)/bin/python benchmarks/chain.py
+	$(BENCH)/bin/python benchmarks/breaker.py
+
+scenarios: $(BENCH)/stamp
+	@$(BENCH)/bin/python benchmarks/scenarios.py
 
 clean:
 	rm -rf $(VENV) $(PREVIOUS) $(BENCH)

@@ -159,6 +159,13 @@ class _Entry:
         self.samples.append((ended - began) / self._calls)
 
 
+def verdict(what: str, value: float, budget: float, *, at_least: bool = False) -> str:
+    """One line: a number, and whether it is within its budget or by what factor it is not."""
+    by = budget / value if at_least else value / budget
+    word = "within budget" if by <= 1 else f"missed by {by:.2f}x"
+    return f"{what}: {value:.3f} (budget {'>=' if at_least else '<='} {budget:g}): {word}"
+
+
 @attrs.frozen
 class Budget:
     """What a contender may cost, as a ratio to another; of both, only what is beyond a third."""
@@ -175,9 +182,7 @@ class Budget:
             ratio = race.ratio(self.contender, self.to)
         else:
             ratio = race.extra_ratio(self.contender, self.to, self.beyond)
-        within = ratio <= self.at_most
-        word = "within budget" if within else f"missed by {ratio / self.at_most:.2f}x"
-        return f"{self.what}: {ratio:.3f} (budget <= {self.at_most:g}): {word}"
+        return verdict(self.what, ratio, self.at_most)
 
 
 def report(race: Race, to: str, budgets: tuple[Budget, ...] = ()) -> str:
