@@ -488,8 +488,12 @@ class Calls(RuleBasedStateMachine):
 
     # Operators and time -------------------------------------------------------------------------
 
-    @precondition(lambda self: self.breaker.state is BreakerState.HALF_OPEN or self.asked % 2)
-    @rule(words=st.lists(st.sampled_from([*WORDS, "hold"]), min_size=1, max_size=2))
+    @precondition(
+        lambda self: (
+            self.asked % 3 == 2 or self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN}
+        )
+    )
+    @rule(words=st.lists(st.sampled_from([*WORDS, "hold", "hold briefly"]), min_size=1, max_size=2))
     def operators_speak(self, words: list[str]) -> None:
         """Now and then: more often, and nothing else would ever happen."""
         for word in words:
@@ -834,9 +838,10 @@ class Calls(RuleBasedStateMachine):
 
     def _operate(self, word: str) -> None:
         self.spoken_at = self.asked
-        if word == "hold":
-            self.breaker.hold(HOLD, actor="ops", reason="spec")
-            self.reference.hold(self.clock() + HOLD, self.clock(), None)
+        if word.startswith("hold"):
+            seconds = HOLD if word == "hold" else TICK
+            self.breaker.hold(seconds, actor="ops", reason="spec")
+            self.reference.hold(self.clock() + seconds, self.clock(), None)
         else:
             getattr(self.breaker, word)(actor="ops", reason="spec")
             self.reference.operate(word, self.clock())

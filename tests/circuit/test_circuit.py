@@ -229,6 +229,11 @@ class TestSettling:
         lease.succeed()
         assert circuit.snapshot().calls == 1
 
+    def test_who_has_just_read_the_clock_may_say_so(self, circuit):
+        """A chain reads it once for all it does."""
+        circuit.settle_hold(circuit.acquire(), 60.0, now=3.0)
+        assert circuit.snapshot().open_until == 63.0
+
     def test_a_lease_tells_how_it_stands(self, circuit):
         """For people."""
         lease = circuit.acquire()

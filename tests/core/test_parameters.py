@@ -14,7 +14,7 @@ from fsm_fallback import (
     Sequential,
     TimeWindow,
 )
-from fsm_fallback.core.bounds import shown
+from fsm_fallback.core.bounds import COUNT, bound_problems, bounded, shown
 
 RATIOS = [0, 0.0, -0.1, 1.01, 2]
 SECONDS = [0, -1, -0.5]
@@ -254,3 +254,16 @@ def test_parameters_go_by_name_only():
 def test_a_message_shows_words_and_numbers_and_of_all_else_the_type(value, words):
     """What stands in the wrong place may hold a key."""
     assert shown(value) == words
+
+
+def test_a_field_without_a_bound_may_be_anything():
+    """The others are still judged."""
+
+    @attrs.frozen
+    class Settings:
+        note: object = None
+        size: int = bounded(COUNT, 0)
+
+    assert [*bound_problems(Settings(note=[]))] == [
+        "Settings.size is 0; give a whole number >= 1",
+    ]
