@@ -29,6 +29,7 @@ from fsm_fallback.core.parameters import BreakerConfig
 from fsm_fallback.core.snapshot import BreakerSnapshot
 from fsm_fallback.errors import BreakerOpen, ConfigurationError
 from fsm_fallback.providers.classifying import Classifier
+from fsm_fallback.providers.protocol import slot_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -152,7 +153,9 @@ class CircuitBreaker:
         return guard.guarded(*function) if function else guard.guarded
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function if the breaker lets us, and book what comes of it.
+        """Call a plain function if the breaker lets us, and book what comes of it.
+
+        A coroutine function has done nothing yet when it returns: give it to `acall`.
 
         Raises:
             BreakerOpen: Where the breaker refuses; the function has not been called.
@@ -227,7 +230,8 @@ class CircuitBreaker:
     def would_admit(self) -> bool:
         """Whether a caller would get a lease now; asking takes no slot and counts nothing.
 
-        Leases that were dropped are taken back first, as by any operation.
+        Leases that were dropped are taken back first, as by any operation. Asking ends no round:
+        one whose probe hangs is ended by a caller, so who asks must call as well.
         """
         now = self.clock()
         return bool(self._serial.run_now(self.core, self.core.would_admit, now))
@@ -477,5 +481,7 @@ def _judge_problems(classify: object, accept: object) -> Iterator[str]:
             f"CircuitBreaker.classify is {shown(classify)}; give a function of an exception that "
             "returns a Fault, or None"
         )
-    if accept is not None and not callable(accept):
-        yield f"CircuitBreaker.accept is {shown(accept)}; give a function of a result, or None"
+    if accept is not None and not (callable(accept) and slot_of(accept) == "call"):
+        yield (
+            f"CircuitBreaker.accept is {shown(accept)}; give a plain function of a result, or None"
+        )

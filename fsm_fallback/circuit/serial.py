@@ -123,11 +123,17 @@ class Serial:
                 while outbox.events:
                     step = outbox.events.pop(0)
                     if step.target is BreakerState.OPEN and step.verdict == "moved":
-                        core.sample = self._sample()
+                        self._draw_sample(core)
                     for listener in self._listeners:
                         self._call(listener, step)
             finally:
                 delivering.release()
+
+    def _draw_sample(self, core: Breaker) -> None:
+        try:
+            core.sample = self._sample()
+        except Exception as error:  # noqa: BLE001  # the user's code; the one before serves again
+            log_fault_of_user("sample of breaker %r raised %s", core.name, error)
 
     def _call(self, listener: Listener, step: BreakerStep) -> None:
         try:

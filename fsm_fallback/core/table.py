@@ -143,10 +143,17 @@ class Table:
                 ]
                 for row in self.rows
             ],
-            "parameters": dict(parameters or {}),
+            "parameters": _canonical(parameters or {}),
         }
         text = json.dumps(declaration, sort_keys=True, separators=(",", ":"), default=repr)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: object) -> object:
+    """Parameters as a digest sees them: 30 and 30.0 are one number."""
+    if isinstance(value, Mapping):
+        return {name: _canonical(each) for name, each in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def audit(table: Table, model: type) -> None:

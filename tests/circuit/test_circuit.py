@@ -393,7 +393,7 @@ class TestBadInput:
                 "CircuitBreaker.classify is 1; give a function of an exception that returns a "
                 "Fault, or None"
             ),
-            "CircuitBreaker.accept is 2; give a function of a result, or None",
+            "CircuitBreaker.accept is 2; give a plain function of a result, or None",
         )
 
     @pytest.mark.parametrize("snapshot", [None, {}, "open"])

@@ -471,3 +471,13 @@ class TestForks:
         done.set()
         holder.join()
         assert circuit.state is S.CLOSED
+
+
+def test_a_sample_that_raises_touches_no_call(make, caplog):
+    """The breaker opens, its caller hears nothing of it, and one line is logged."""
+    draws = iter([0.5])
+    circuit = make(sample=lambda: next(draws))
+    with caplog.at_level(logging.ERROR, logger="fsm_fallback"):
+        circuit.acquire().fail(DOWN)
+    assert circuit.state is S.OPEN
+    assert "sample of breaker 'openai' raised StopIteration" in caplog.text

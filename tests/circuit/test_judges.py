@@ -336,7 +336,7 @@ class TestBadJudges:
     @pytest.mark.parametrize("judge", ["classify", "accept"])
     def test_by_the_decorator(self, circuit, judge):
         """Before it decorates."""
-        with pytest.raises(ConfigurationError, match=rf"CircuitBreaker\.{judge} is 5; give a fun"):
+        with pytest.raises(ConfigurationError, match=rf"CircuitBreaker\.{judge} is 5; give a"):
             circuit(**{judge: 5})
 
     def test_both_are_named_at_once(self, circuit):
@@ -344,3 +344,13 @@ class TestBadJudges:
         with pytest.raises(ConfigurationError) as caught:
             circuit(classify=5, accept="x")
         assert len(caught.value.problems) == 2
+
+
+def test_an_accept_that_must_be_awaited_is_refused(make):
+    """Its answer is a coroutine, which is always true."""
+
+    async def later(_):
+        return False
+
+    with pytest.raises(ConfigurationError, match=r"accept is .*; give a plain function"):
+        make(accept=later)

@@ -284,3 +284,9 @@ def test_a_digest_does_not_hear_prose():
         *(attrs.evolve(row, why="because") for row in GATE.rows), words={"paid": "$"}
     )
     assert mended.digest() == GATE.digest()
+
+
+def test_whole_numbers_have_one_digest_however_they_are_written():
+    """30 s and 30.0 s are one parameter, in this process and in another."""
+    assert GATE.digest({"limits": {"seconds": 30}}) == GATE.digest({"limits": {"seconds": 30.0}})
+    assert GATE.digest({"seconds": 30}) != GATE.digest({"seconds": 30.5})
