@@ -25,7 +25,14 @@ import attrs
 from circuitbreaker import circuit
 from harness import Budget, Call, Race, race, report
 
-from fsm_fallback import AuditLog, BreakerConfig, BreakerState, FallbackConfig, FallbackProvider
+from fsm_fallback import (
+    AuditLog,
+    BreakerConfig,
+    BreakerState,
+    CountWindow,
+    FallbackConfig,
+    FallbackProvider,
+)
 from fsm_fallback import provider as as_provider
 
 # Read when Haystack is imported: no telemetry, and the log its users have where structlog, which is
@@ -41,10 +48,16 @@ MESSAGES = [ChatMessage.from_user("are you there?")]
 ANSWER = {"replies": [ChatMessage.from_assistant("yes")]}
 
 ONE_ANSWER_IN = 64
-"""A provider that fails answers now and then: a window of 100 is then never all failures, and with
-a ratio of 1 the breaker stays closed. So one failing-over call in 64 is none."""
+"""A provider that fails answers now and then: a window is then never all failures, and with a ratio
+of 1 the breaker stays closed. So one failing-over call in 64 is none."""
 
-CONFIG = FallbackConfig(breaker=BreakerConfig(minimum_calls=100, failure_ratio=1.0))
+CONFIG = FallbackConfig(
+    breaker=BreakerConfig(window=CountWindow(1000), minimum_calls=1000, failure_ratio=1.0)
+)
+FULL = FallbackConfig(breaker=BreakerConfig(minimum_calls=100, failure_ratio=1.0))
+"""One or two failures short of tripping, all the time: each has to be judged, which in a window with
+more room most need not."""
+
 NEVER = 10**9
 FAR = 3600.0
 
@@ -57,7 +70,13 @@ HEALTHY = (
     "call, attempt_timeout",
     "detailed",
 )
-FAILING = ("failing: loop", "failing: Haystack", "failing: call", "failing: call, audit off")
+FAILING = (
+    "failing: loop",
+    "failing: Haystack",
+    "failing: call",
+    "failing: call, audit off",
+    "failing: call, about to trip",
+)
 OPEN = ("open: loop", "open: call", "open: call, audit off", "call", "failing: call")
 WRITTEN = ("call", "call, to a file", "failing: call", "failing: call, to a file")
 BUDGETS = (
@@ -65,6 +84,7 @@ BUDGETS = (
     Budget("  the same, the stretch", "call", "loop over circuitbreaker", 1.0),
     Budget("healthy call / Haystack", "call", "Haystack", 1 / 3),
     Budget("failing over / Haystack, silent", "failing: call", "failing: Haystack", 1 / 2),
+    Budget("  the same, about to trip", "failing: call, about to trip", "failing: Haystack", 1 / 2),
     Budget(
         "open provider skipped / failed attempt, beyond a healthy call",
         "open: call",
@@ -239,6 +259,7 @@ def run(way: Way, log: AuditLog) -> Race:
         "call, to a file": way.chain(way.answering, audit=log, name="healthy"),
         "failing: call": way.chain(way.failing()),
         "failing: call, audit off": way.chain(way.failing(), audit="off"),
+        "failing: call, about to trip": way.chain(way.failing(), config=FULL),
         "failing: call, to a file": way.chain(way.failing(), audit=log, name="failing"),
         "open: call": way.chain(way.failing()),
         "open: call, audit off": way.chain(way.failing(), audit="off"),

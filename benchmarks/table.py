@@ -87,6 +87,7 @@ def bound(trigger: Callable[[Coin], object]) -> Call:
 
 def contenders() -> dict[str, Call]:
     compiled = machine_of(TABLE, Coin).events["toss"]
+    compiled.trigger(Coin())  # it is compiled now
     stock = Machine(model=None, **STOCK).events["toss"]
     bound_coin = BoundCoin()
     Machine(model=bound_coin, **STOCK)

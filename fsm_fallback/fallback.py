@@ -22,7 +22,6 @@ from fsm_fallback.core.chain import CHAIN
 from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
 from fsm_fallback.core.strategies import CallOptions, Strategy, is_strategy
 from fsm_fallback.core.trail import Trail
-from fsm_fallback.diagrams import diagram
 from fsm_fallback.drivers import sync
 from fsm_fallback.drivers.link import Way, links_of, ways_of
 from fsm_fallback.drivers.walk import Walk
@@ -258,6 +257,8 @@ class FallbackProvider(Generic[P, T_co]):
 
     def diagram(self, format: str = "mermaid") -> str:  # noqa: A002  # the word users look for
         """The breakers' machine, with the numbers in force, as text; see `diagrams.diagram`."""
+        from fsm_fallback.diagrams import diagram  # noqa: PLC0415  # a tenth of the import's time
+
         return diagram(BREAKER, format, self.config.breaker_in_chain.in_force)
 
     def __repr__(self) -> str:

@@ -240,8 +240,12 @@ class TheBreakerAgreesWithItsReference(RuleBasedStateMachine):
             assert self.breaker.open_until >= before
         return pair
 
-    @precondition(lambda self: self.breaker.state is BreakerState.HALF_OPEN or self.asked % 3 == 2)
-    @rule(words=st.lists(st.sampled_from([*WORDS, "hold"]), min_size=1, max_size=3))
+    @precondition(
+        lambda self: (
+            self.asked % 3 == 2 or self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN}
+        )
+    )
+    @rule(words=st.lists(st.sampled_from([*WORDS, "hold"]), min_size=1, max_size=4))
     def operators_speak(self, words: list[str]) -> None:
         """Now and then: more often, and nothing else would ever happen."""
         for word in words:

@@ -493,7 +493,7 @@ class Calls(RuleBasedStateMachine):
             self.asked % 3 == 2 or self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN}
         )
     )
-    @rule(words=st.lists(st.sampled_from([*WORDS, "hold", "hold briefly"]), min_size=1, max_size=2))
+    @rule(words=st.lists(st.sampled_from([*WORDS, "hold", "hold briefly"]), min_size=1, max_size=3))
     def operators_speak(self, words: list[str]) -> None:
         """Now and then: more often, and nothing else would ever happen."""
         for word in words:
