@@ -55,8 +55,8 @@ CONFIG = FallbackConfig(
     breaker=BreakerConfig(window=CountWindow(1000), minimum_calls=1000, failure_ratio=1.0)
 )
 FULL = FallbackConfig(breaker=BreakerConfig(minimum_calls=100, failure_ratio=1.0))
-"""One or two failures short of tripping, all the time: each has to be judged, which in a window with
-more room most need not."""
+"""One or two failures short of tripping, all the time: each has to be judged, which in a window
+with more room most need not."""
 
 NEVER = 10**9
 FAR = 3600.0

@@ -6,6 +6,7 @@ its diagrams.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from enum import Enum
@@ -34,7 +35,7 @@ IN_FORCE: Final[Mapping[str, Mapping[str, object] | None]] = {
     "breaker": BreakerConfig().in_force,
     "chain": None,
 }
-ARGUMENT: Final = re.compile(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", re.MULTILINE)
+ARGUMENT: Final = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 """An argument in a docstring, and what is said of it."""
 CALLS: Final = ("admit", "succeed", "fail", "release", "hold")
 
@@ -74,7 +75,7 @@ def fenced(text: str) -> str:
 
 def parameters() -> str:
     """Every parameter of a breaker, as a Markdown table: from the class and its docstring."""
-    told = dict(ARGUMENT.findall(BreakerConfig.__doc__ or ""))
+    told = dict(ARGUMENT.findall(inspect.cleandoc(BreakerConfig.__doc__ or "")))
     rows = ["| parameter | default | may be | meaning |", "|" + " --- |" * 4]
     for field in attrs.fields(BreakerConfig):
         default = field.default.value if isinstance(field.default, Enum) else field.default

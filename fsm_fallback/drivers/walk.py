@@ -116,13 +116,8 @@ class Walk:
         `refusals`: of the first candidates, told already.
         """
         chain = self.chain(candidates, now, call)
-        command = chain.next(now)
-        if refusals:
-            chain.record, chain.told = None, len(refusals)
-            for refusal in refusals:
-                command = chain.admission(refusal, now)
-            chain.record = self.record
-        return chain, command
+        self._tell_again(chain, now, refusals)
+        return chain, chain.next(now)
 
     def past_shut(
         self, now: float, call: int
@@ -157,6 +152,15 @@ class Walk:
         self, began: float, call: int, refusals: tuple[Refusal, ...], lease: Lease
     ) -> Chain:
         """The chain of a straight call that began then, where its candidate is called."""
-        chain, _ = self.begun(self.links, began, call, refusals)
+        chain = self.chain(self.links, began, call)
+        self._tell_again(chain, began, refusals)
         chain.offered(lease, began)
         return chain
+
+    def _tell_again(self, chain: Chain, now: float, refusals: tuple[Refusal, ...]) -> None:
+        """Walk a chain past candidates whose skips are recorded already."""
+        if refusals:
+            chain.record, chain.told = None, len(refusals)
+            for refusal in refusals:
+                chain.admission(refusal, now)
+            chain.record = self.record
