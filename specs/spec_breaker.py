@@ -198,13 +198,20 @@ class TheBreakerAgreesWithItsReference(RuleBasedStateMachine):
         """Open, if only because an operator held it; then callers come one after the other."""
         if self.breaker.state is BreakerState.CLOSED:
             self._operate("hold")
-        if self.breaker.open_until is not None:
-            self.now = self.breaker.open_until
+        self._wait_until_open_time_ends()
         wanted = self.breaker.config.probe_calls
         for outcome, duration in zip(outcomes[:wanted], durations[:wanted], strict=True):
             pair = self._ask()
             if pair is not None:
                 self._settle(pair, outcome, duration)
+
+    @precondition(lambda self: self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN})
+    @rule(word=st.sampled_from(WORDS), target=leases)
+    def an_operator_interrupts_a_round(self, word: str) -> object:
+        self._wait_until_open_time_ends()
+        pair = self._asked()
+        self._operate(word)
+        return pair
 
     @rule(pair=leases | settled)
     def a_stream_gives_output(self, pair: Pair) -> None:
@@ -240,11 +247,7 @@ class TheBreakerAgreesWithItsReference(RuleBasedStateMachine):
             assert self.breaker.open_until >= before
         return pair
 
-    @precondition(
-        lambda self: (
-            self.asked % 3 == 2 or self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN}
-        )
-    )
+    @precondition(lambda self: self.asked % 3 == 2)
     @rule(words=st.lists(st.sampled_from([*WORDS, "hold"]), min_size=1, max_size=4))
     def operators_speak(self, words: list[str]) -> None:
         """Now and then: more often, and nothing else would ever happen."""
@@ -356,6 +359,10 @@ class TheBreakerAgreesWithItsReference(RuleBasedStateMachine):
     def slow(self) -> float | None:
         """How long a slow call takes."""
         return self.breaker.config.slow_call_duration
+
+    def _wait_until_open_time_ends(self) -> None:
+        if self.breaker.open_until is not None:
+            self.now = self.breaker.open_until
 
     def _asked(self) -> object:
         pair = self._ask()

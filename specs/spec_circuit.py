@@ -486,13 +486,17 @@ class Calls(RuleBasedStateMachine):
         for form, ending, seconds in list(zip(forms, endings, lasts, strict=True))[:wanted]:
             self._pass(form, self._job(seconds), ending)
 
+    @precondition(lambda self: self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN})
+    @rule(word=st.sampled_from(WORDS), form=st.sampled_from(SUSPENDED), target=flights)
+    def an_operator_interrupts_a_round(self, word: str, form: str) -> object:
+        self._wait_until_open_time_ends(0.0)
+        flight = self._begin(form, self._job())
+        self._operate(word)
+        return multiple() if flight is None else flight
+
     # Operators and time -------------------------------------------------------------------------
 
-    @precondition(
-        lambda self: (
-            self.asked % 3 == 2 or self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN}
-        )
-    )
+    @precondition(lambda self: self.asked % 3 == 2)
     @rule(words=st.lists(st.sampled_from([*WORDS, "hold", "hold briefly"]), min_size=1, max_size=3))
     def operators_speak(self, words: list[str]) -> None:
         """Now and then: more often, and nothing else would ever happen."""

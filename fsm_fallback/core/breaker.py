@@ -84,7 +84,7 @@ class Breaker(BreakerModel):
         """Settle a lease: the provider failed. `duration` as in `succeed`."""
         if self._take_back(lease, now, FAIL, fault, duration):
             self.failed = True
-            if self.current.allowed_failures:  # the row is known: it cannot trip
+            if self.current.allowed_failures and not self.record_stays:  # it cannot trip
                 self.current.allowed_failures -= 1
                 self.count()
                 return

@@ -404,3 +404,14 @@ class TestBadInput:
         with pytest.raises(ConfigurationError, match=r"restore of 'openai' got .*; give a Breaker"):
             circuit.restore(snapshot)
         assert circuit.snapshot() == before
+
+
+def test_an_audit_that_comes_late_hears_of_every_failure(make):
+    """Also of those that could not have tripped, and were not judged before."""
+    circuit, heard = make(minimum_calls=50), []
+    for _ in range(3):
+        circuit.acquire().fail(DOWN)
+    circuit.audit(heard.append, id="chain/openai", stays=True)
+    circuit.acquire().fail(DOWN)
+    assert [step.trigger for step in heard] == ["admit", "fail"]
+    assert heard[-1].facts["failures"] == 4
