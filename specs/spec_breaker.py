@@ -206,9 +206,10 @@ class TheBreakerAgreesWithItsReference(RuleBasedStateMachine):
                 self._settle(pair, outcome, duration)
 
     @precondition(lambda self: self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN})
-    @rule(word=st.sampled_from(WORDS), target=leases)
-    def an_operator_interrupts_a_round(self, word: str) -> object:
-        self._wait_until_open_time_ends()
+    @rule(word=st.sampled_from(WORDS), after=st.sampled_from(["opening", "probe"]), target=leases)
+    def an_operator_speaks_after(self, word: str, after: str) -> object:
+        if after == "probe":
+            self._wait_until_open_time_ends()
         pair = self._asked()
         self._operate(word)
         return pair

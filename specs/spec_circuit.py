@@ -487,9 +487,15 @@ class Calls(RuleBasedStateMachine):
             self._pass(form, self._job(seconds), ending)
 
     @precondition(lambda self: self.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN})
-    @rule(word=st.sampled_from(WORDS), form=st.sampled_from(SUSPENDED), target=flights)
-    def an_operator_interrupts_a_round(self, word: str, form: str) -> object:
-        self._wait_until_open_time_ends(0.0)
+    @rule(
+        word=st.sampled_from(WORDS),
+        after=st.sampled_from(["opening", "probe"]),
+        form=st.sampled_from(SUSPENDED),
+        target=flights,
+    )
+    def an_operator_speaks_after(self, word: str, after: str, form: str) -> object:
+        if after == "probe":
+            self._wait_until_open_time_ends(0.0)
         flight = self._begin(form, self._job())
         self._operate(word)
         return multiple() if flight is None else flight
