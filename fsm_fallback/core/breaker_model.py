@@ -216,6 +216,8 @@ class BreakerModel(BreakerGuards):
             now = self.current.latest
         if now > self.now:
             self.now = now
+            if self.shut is not None and now >= self.shut.until:
+                self.shut = None  # cooled down, and stays so if the clock goes back
 
     def _generation(self, number: int) -> Generation:
         config = self.config

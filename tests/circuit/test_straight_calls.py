@@ -467,3 +467,15 @@ def test_a_success_whose_way_closed_before_its_place_counts(make, counts):
     circuit.call(bool)
     assert circuit.core.straight is generation
     assert counts(circuit) == (1, 0, 0)
+
+
+def test_one_that_has_cooled_down_stays_so_when_the_clock_goes_back(make, clock):
+    """The end of the open time was seen, if only by an outcome that came late."""
+    circuit = make()
+    late = circuit.acquire()
+    circuit.acquire().fail(DOWN)
+    clock.advance(30.0)
+    late.succeed()
+    clock.advance(-0.5)
+    assert circuit.would_admit()
+    assert circuit.try_acquire() is not None
