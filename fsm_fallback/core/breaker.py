@@ -150,9 +150,11 @@ class Breaker(BreakerModel):
         if lease.breaker is not self:
             self._refuse_strange(lease)
         self.pass_time(now)
-        if lease.settled or lease.duration is not None or lease.generation != self.generation:
+        if lease.settled or lease.duration is not None:
             return
         lease.duration = self.now - lease.admitted_at
+        if lease.generation != self.generation:
+            return
         self.current.take_in(lease.number)
         if lease.number in self.round.probes:
             lease.deadline = self.round.probes[lease.number] = self.now + self.config.probe_timeout

@@ -94,12 +94,12 @@ def test_that_of_a_settled_lease_changes_nothing(watched):
 
 
 def test_that_of_an_older_generation_changes_nothing(watched):
-    """It belongs to nobody here: no slot, no deadline."""
+    """It belongs to nobody here: no slot, no deadline; only that it was told is known."""
     breaker = watched(minimum_calls=1)
     old = breaker.admit()
     breaker.play("F")
     breaker.probe()
     before = breaker.snapshot(100.0)
     breaker.begin_output(old, 100.0)
-    assert (old.duration, old.deadline) == (None, None)
+    assert (old.duration, old.deadline) == (100.0, None)
     assert breaker.snapshot(100.0) == before
