@@ -177,7 +177,7 @@ class Breaker(BreakerModel):
 
     def would_admit(self, now: float) -> bool:
         """Whether `admit` would grant a lease; asking changes nothing."""
-        before = self.now, self.facts
+        before = self.now, self.facts, self.shut
         self.pass_time(now)
         try:
             measure = FACTS_OF_ADMISSION.get(self.state)
@@ -186,7 +186,7 @@ class Breaker(BreakerModel):
             row = next(row for row in rows if row.guard is None or getattr(self, row.guard)())
             return "refuse" not in row.actions
         finally:
-            self.now, self.facts = before
+            self.now, self.facts, self.shut = before
 
     def snapshot(self, now: float) -> BreakerSnapshot:
         """How this breaker stands; reading changes nothing, the clamped clock included."""
