@@ -12,6 +12,8 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 from hypothesis import settings  # after the environment is set
 
+pytest_plugins = ["fsm_fallback.testing.plugin"]
+
 settings.register_profile("dev", max_examples=100, deadline=None)
 settings.register_profile(
     "ci", max_examples=300, deadline=None, derandomize=True, database=None, print_blob=True

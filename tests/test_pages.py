@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from fsm_fallback.testing import Emulator
-
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "specs").glob("*.md")])
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -15,16 +13,14 @@ LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
 @pytest.fixture
-def loopback_sdks(monkeypatch):
+def loopback_sdks(emulator, monkeypatch):
     """The SDKs' own environment variables lead them to emulated providers."""
-    with Emulator() as emulator:
-        openai = emulator.provider("openai", dialect="openai")
-        anthropic = emulator.provider("anthropic", dialect="anthropic")
-        monkeypatch.setenv("OPENAI_BASE_URL", openai.base_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "test")
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", anthropic.base_url)
-        monkeypatch.setenv("ANTHROPIC_API_KEY", "test")
-        yield
+    openai = emulator.provider("openai", dialect="openai")
+    anthropic = emulator.provider("anthropic", dialect="anthropic")
+    monkeypatch.setenv("OPENAI_BASE_URL", openai.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", anthropic.base_url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,5 +1,7 @@
 """For tests of code that uses this library: a clock, a scripted provider, a provider emulator.
 
+`fsm_fallback.testing.plugin` has them as fixtures for pytest.
+
 Names are imported when they are first used, so that importing this package costs next to nothing.
 """
 
@@ -29,12 +31,18 @@ if TYPE_CHECKING:
         Status,
         Step,
     )
+    from fsm_fallback.testing.fixtures import BeginOutage, MakeScriptedProvider
+    from fsm_fallback.testing.outage import Outage
+    from fsm_fallback.testing.records import AuditRecords
     from fsm_fallback.testing.scripted import Delay, Hang, ScriptedCall, ScriptedProvider, Value
 else:
     from importlib import import_module
 
     _HOMES = {
         **dict.fromkeys(("ManualClock", "Timer"), "clock"),
+        **dict.fromkeys(("BeginOutage", "MakeScriptedProvider"), "fixtures"),
+        "AuditRecords": "records",
+        "Outage": "outage",
         **dict.fromkeys(("Delay", "Hang", "ScriptedCall", "ScriptedProvider", "Value"), "scripted"),
     }
 
@@ -49,6 +57,8 @@ else:
 
 
 __all__ = [
+    "AuditRecords",
+    "BeginOutage",
     "Cut",
     "Delay",
     "Empty",
@@ -59,8 +69,10 @@ __all__ = [
     "Hang",
     "Journal",
     "JournalEntry",
+    "MakeScriptedProvider",
     "Malformed",
     "ManualClock",
+    "Outage",
     "Overloaded",
     "QuotaSpent",
     "RateLimited",

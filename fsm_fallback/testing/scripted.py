@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attrs
 
-from fsm_fallback.core.bounds import refuse_problems
+from fsm_fallback.core.bounds import refuse_problems, shown
 from fsm_fallback.testing.durations import check_duration
+from fsm_fallback.testing.outage import Outages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fsm_fallback.core.outcome import Fault
     from fsm_fallback.providers.protocol import ModelInfo
     from fsm_fallback.testing.clock import ManualClock
+    from fsm_fallback.testing.outage import Outage
 
 
 @attrs.frozen
@@ -68,6 +70,7 @@ class ScriptedCall:
 
 
 Exhausted: TypeAlias = Literal["fail", "repeat"]
+Failing: TypeAlias = BaseException | type[BaseException] | Delay | Hang
 _EXHAUSTED: Final = ("fail", "repeat")
 
 
@@ -128,6 +131,8 @@ class ScriptedProvider:
         self._clock: Final = clock
         self._exhausted: Final = exhausted
         self._calls: list[ScriptedCall] = []
+        self._played = 0
+        self._outages: Outages[Failing] = Outages()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -138,6 +143,33 @@ class ScriptedProvider:
         """The calls received so far, in order; a copy."""
         with self._lock:
             return list(self._calls)
+
+    @property
+    def pending(self) -> int:
+        """How many steps of the script are still to be played."""
+        with self._lock:
+            return max(0, len(self._steps) - self._played)
+
+    def outage(self, step: Failing | None = None) -> Outage:
+        """Begin an outage: until it ends every call gets one step, and the script waits.
+
+        Calls under way are not affected. Outages may overlap: the latest that is on counts.
+
+        Args:
+            step: An exception (instance or class), a `Hang`, or a `Delay` before either or before
+                an answer that comes late; None for a `ConnectionError`.
+
+        Returns:
+            The outage, for a `with` block or for its `end`.
+
+        Raises:
+            ConfigurationError: If the step is an answer, or a `Delay` has no clock; no outage has
+                begun.
+        """
+        if step is None:
+            step = ConnectionError(f"provider {self.name!r} is in an outage")
+        refuse_problems(_outage_problems(step, self._clock))
+        return self._outages.begin(step)
 
     def call(self, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Play the next step.
@@ -196,8 +228,13 @@ class ScriptedProvider:
         with self._lock:
             self._calls.append(ScriptedCall(args, kwargs, at, timeout))
             number = len(self._calls)
-        if number <= len(self._steps):
-            return started_at, self._steps[number - 1]
+            failing = self._outages.step
+            if failing is not None:
+                return started_at, failing
+            self._played += 1
+            position = self._played
+        if position <= len(self._steps):
+            return started_at, self._steps[position - 1]
         if self._exhausted == "repeat":
             return started_at, self._steps[-1]
         raise AssertionError(
@@ -235,6 +272,16 @@ def _problems(
         yield "script has a Delay, which takes the time of a clock; give clock=ManualClock()"
     if isinstance(capabilities, str):
         yield f"capabilities is {capabilities!r}; give a set of strings"
+
+
+def _outage_problems(step: object, clock: ManualClock | None) -> Iterator[str]:
+    is_failing = isinstance(step, (BaseException, Delay, Hang)) or (
+        isinstance(step, type) and issubclass(step, BaseException)
+    )
+    if not is_failing:
+        yield f"outage.step is {shown(step)}; give an exception, Hang() or a Delay"
+    if clock is None and isinstance(step, Delay):
+        yield "outage.step is a Delay, which takes the time of a clock; give clock=ManualClock()"
 
 
 def _unfold(step: object) -> tuple[float, object]:

@@ -141,27 +141,26 @@ class House:
 
 
 @pytest.fixture
-def clock():
-    """A clock at 0."""
-    return ManualClock()
+def clock(manual_clock):
+    """The clock of the test."""
+    return manual_clock
 
 
 @pytest.fixture
-def make_house(clock):
+def make_house(emulator, clock):
     """Make the house for one kind of clients."""
-    with Emulator(clock=clock) as emulator:
 
-        def made(*, is_async, **more):
-            return House(
-                emulator,
-                clock,
-                emulator.provider("openai", dialect="openai"),
-                emulator.provider("anthropic", dialect="anthropic"),
-                is_async,
-                **more,
-            )
+    def made(*, is_async, **more):
+        return House(
+            emulator,
+            clock,
+            emulator.provider("openai", dialect="openai"),
+            emulator.provider("anthropic", dialect="anthropic"),
+            is_async,
+            **more,
+        )
 
-        yield made
+    return made
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])

@@ -11,8 +11,6 @@ import attrs
 import openai
 import pytest
 
-from fsm_fallback.testing import Emulator
-
 MODEL = "some-model"
 
 
@@ -87,13 +85,6 @@ class Api:
                 return answer.output_text
             case _:
                 return answer.content[0].text
-
-
-@pytest.fixture
-def emulator():
-    """A running emulator."""
-    with Emulator() as running:
-        yield running
 
 
 APIS = [

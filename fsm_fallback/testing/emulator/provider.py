@@ -9,7 +9,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from fsm_fallback.testing.emulator.faults import Slow, Status
+from fsm_fallback.testing.emulator.script import check_step
 from fsm_fallback.testing.emulator.server import LOOPBACK, Listener
+from fsm_fallback.testing.scripted import Hang
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from fsm_fallback.testing.emulator.journal import DialectName, JournalEntry
     from fsm_fallback.testing.emulator.script import Responder
     from fsm_fallback.testing.emulator.server import LoopThread
+    from fsm_fallback.testing.outage import Outage
+
+_DOWN: Final = Status(503)
 
 
 class EmulatedProvider:
@@ -87,8 +93,31 @@ class EmulatedProvider:
         """
         self._script.respond(responder)
 
+    def outage(self, step: Step = _DOWN) -> Outage:
+        """Begin an outage: until it ends every request gets one step, and all else waits.
+
+        Requests under way are not affected. Outages may overlap: the latest that is on counts. The
+        end of one that hangs releases what hangs. For a port that is closed use `refusing`.
+
+        Args:
+            step: What to serve; a status 503 by default.
+
+        Returns:
+            The outage, for a `with` block or for its `end`.
+
+        Raises:
+            ConfigurationError: If it is no step; no outage has begun.
+        """
+        check_step("outage.step", step)
+        outages = self._script.outages
+        if not _hangs(step):
+            return outages.begin(step)
+        return outages.begin(step, then=self._release_if_running)
+
     def recover(self) -> None:
         """Answer again: forget the script and `always`, open the port, release what hangs.
+
+        Outages end.
 
         The responder stays.
         """
@@ -120,5 +149,15 @@ class EmulatedProvider:
         """Answer the requests that hang now."""
         self._run(self._exchange.release())
 
+    def _release_if_running(self) -> None:
+        if self._thread.is_running:  # an outage may end after its emulator
+            self.release()
+
     def _run(self, work: Coroutine[object, object, None]) -> None:
         self._thread.run(work)
+
+
+def _hangs(step: Step) -> bool:
+    while isinstance(step, Slow):
+        step = step.then
+    return isinstance(step, Hang)

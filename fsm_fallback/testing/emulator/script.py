@@ -1,17 +1,18 @@
 """Which step a request gets: the script of one emulated provider, shared between threads.
 
-The next step of the script comes first, then the one that is always served, then the responder. It
-knows nothing of requests: it is asked once for each.
+The step of an outage comes first, then the next step of the script, then the one that is always
+served, then the responder. It knows nothing of requests: it is asked once for each.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.testing.emulator.faults import Reply, Step
+from fsm_fallback.testing.outage import Outages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ class Script:
     """The steps of one emulated provider. Every method may be called from any thread."""
 
     def __init__(self) -> None:
+        self.outages: Final[Outages[Step]] = Outages()
         self._lock = threading.Lock()
         self._coming: deque[Step] = deque()
         self._always: Step | None = None
@@ -63,13 +65,17 @@ class Script:
             self._responder = responder
 
     def clear(self) -> None:
-        """Forget the steps; the responder stays."""
+        """Forget the steps and end every outage; the responder stays."""
         with self._lock:
             self._coming.clear()
             self._always = None
+        self.outages.end_all()
 
     def take(self) -> Step | Responder:
         """Return what the next request gets: a step, or the function to ask for one."""
+        failing = self.outages.step
+        if failing is not None:
+            return failing
         with self._lock:
             if self._coming:
                 return self._coming.popleft()

@@ -60,6 +60,11 @@ class LoopThread:
         """The loop, for what runs in it."""
         return self._loop
 
+    @property
+    def is_running(self) -> bool:
+        """Whether `stop` has not ended it."""
+        return not self._loop.is_closed()
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
