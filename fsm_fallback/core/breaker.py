@@ -20,8 +20,9 @@ is argued where it stands.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import ClassVar, Final, NoReturn
 
 import attrs
 
@@ -41,20 +42,18 @@ from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.snapshot import BreakerSnapshot, refuse_foreign, snapshot_of
-from fsm_fallback.core.table import STAY, Row, machine_of
+from fsm_fallback.core.table import STAY, Row, Table, machine_of
 from fsm_fallback.errors import ConfigurationError
 
 OPERATORS: Final = frozenset({"force_open", "disable", "observe", "reset"})
-_VERDICTS: Final[dict[Row, Verdict]] = {
-    row: "moved" if row.target is not STAY else "refused" if "refuse" in row.actions else "stayed"
-    for row in BREAKER.rows
-}
 _SETTLED_BEFORE: Final[Mapping[str, float]] = {"settled_before": True}
 
 
 @attrs.define(eq=False)
 class Breaker(BreakerModel):
     """One breaker, not thread-safe by itself; its arguments are those of `BreakerModel`."""
+
+    table: ClassVar[Table] = BREAKER
 
     # Triggers -------------------------------------------------------------------------------
 
@@ -182,7 +181,7 @@ class Breaker(BreakerModel):
         try:
             measure = FACTS_OF_ADMISSION.get(self.state)
             self.facts = NOTHING if measure is None else measure(self)
-            rows = BREAKER.cell(self.state, "admit")
+            rows = self.table.cell(self.state, "admit")
             row = next(row for row in rows if row.guard is None or getattr(self, row.guard)())
             return "refuse" not in row.actions
         finally:
@@ -278,11 +277,12 @@ class Breaker(BreakerModel):
         """Fire, record what is worth it, and find the ways of the calls to come."""
         source = self.state
         row: Row = event.fire(self).row
-        if row.target is not None or row.action == "extend" or (by_operator and event is not HOLD):
+        spoken = by_operator and event.name != HOLD.name
+        if row.target is not None or row.action == "extend" or spoken:
             self.actor, self.reason = actor, reason
         if row.target is not None or self.record_stays or by_operator or row.action == "extend":
             lease, told = self.lease or self.reply, (self.facts, self.fault, actor, reason)
-            self._record(event.name, row, source, _VERDICTS[row], lease, *told)
+            self._record(event.name, row, source, _verdict(row), lease, *told)
         if self.straight is None:
             self.find_ways()
 
@@ -304,6 +304,13 @@ class Breaker(BreakerModel):
             ends = (self.name, self.now, trigger, row, source, self.state, verdict)
             stands = (because, standing_facts(self), generation, number)
             self.record(BreakerStep(*ends, *stands, fault, actor, reason))
+
+
+@functools.cache
+def _verdict(row: Row) -> Verdict:
+    if row.target is not STAY:
+        return "moved"
+    return "refused" if "refuse" in row.actions else "stayed"
 
 
 MACHINE: Final = machine_of(BREAKER, Breaker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -24,5 +25,5 @@ class Round:
     slow_calls: int = 0
 
 
-NO_ROUND: Final = Round()
-"""Stands in every other state, empty: nothing is ever put into it."""
+NO_ROUND: Final = Round(probes=MappingProxyType({}))  # type: ignore[arg-type]  # refuses writing
+"""Stands in every other state, empty: nothing can be put into it, for all breakers share it."""
