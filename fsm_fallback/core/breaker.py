@@ -42,7 +42,7 @@ from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.snapshot import BreakerSnapshot, refuse_foreign, snapshot_of
-from fsm_fallback.core.table import STAY, Row, Table, machine_of
+from fsm_fallback.core.table import STAY, Row, Table, TableMachine, machine_of
 from fsm_fallback.errors import ConfigurationError
 
 OPERATORS: Final = frozenset({"force_open", "disable", "observe", "reset"})
@@ -54,6 +54,7 @@ class Breaker(BreakerModel):
     """One breaker, not thread-safe by itself; its arguments are those of `BreakerModel`."""
 
     table: ClassVar[Table] = BREAKER
+    machine: ClassVar[TableMachine]
 
     # Triggers -------------------------------------------------------------------------------
 
@@ -314,6 +315,7 @@ def _verdict(row: Row) -> Verdict:
 
 
 MACHINE: Final = machine_of(BREAKER, Breaker)
+Breaker.machine = MACHINE
 ADMIT: Final = MACHINE.events["admit"]
 SUCCEED: Final = MACHINE.events["succeed"]
 FAIL: Final = MACHINE.events["fail"]

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from fsm_fallback.core.commands import Admit, Call, Command, Raise, Return
 from fsm_fallback.core.compiled import CompiledEvent
 from fsm_fallback.core.events import AttemptStep, ChainStep, Facts
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.outcome import KINDS, FailOver, Fault, FaultKind
-from fsm_fallback.core.table import STAY, Row, Table, machine_of
+from fsm_fallback.core.table import STAY, Row, Table, TableMachine, machine_of
 from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail, failure
 from fsm_fallback.errors import (
     AllProvidersFailed,
@@ -122,6 +122,9 @@ class Chain:
         record: Gets a record of every firing, in order.
     """
 
+    table: ClassVar[Table] = CHAIN
+    machine: ClassVar[TableMachine]
+
     state: ChainState = S.SELECTING
     facts: Facts = _NOTHING
     now: float = 0.0
@@ -167,7 +170,7 @@ class Chain:
         """The candidate's breaker granted a lease, and the driver has called the candidate."""
         self.now = now
         self.lease = lease
-        OFFER.fire(self)
+        self._offer()
 
     def admission(self, granted: Lease | Refusal, now: float) -> Command:
         """What the candidate's breaker said: an offer, or a skip."""
@@ -179,7 +182,7 @@ class Chain:
             self._fire(SKIP, name, granted.cause, granted.state)
             return self._select()
         self.lease = granted
-        OFFER.fire(self)
+        self._offer()
         return self._call()
 
     def answer(self, now: float) -> Command:
@@ -382,6 +385,9 @@ class Chain:
             took if took > 0 else 0.0,
         )
 
+    def _offer(self) -> None:
+        OFFER.fire(self)  # told with the end of the attempt
+
     def _note(self, skip: Skip) -> None:
         self._skip = skip
         self.facts = {"until": skip.until}
@@ -448,6 +454,7 @@ _COMMANDS: Final[Mapping[ChainState, Callable[[Chain], Command]]] = {
 }
 
 MACHINE: Final = machine_of(CHAIN, Chain)
+Chain.machine = MACHINE
 OFFER: Final = MACHINE.events["offer"]
 SKIP: Final = MACHINE.events["skip"]
 EXHAUST: Final = MACHINE.events["exhaust"]
