@@ -33,8 +33,8 @@ def counting(*what: What, classify: Classifier = classify) -> Classifier:
 
     Returns:
         What `classify` says of an exception that fits, but never nothing: what it would not book
-        counts as `FaultKind.UNKNOWN`. Any other exception is `FaultKind.CALLER`: nothing is booked,
-        and a chain asks no other provider.
+        counts as `FaultKind.UNKNOWN`; only a caller who left is never evidence. Any other exception
+        is `FaultKind.CALLER`: nothing is booked, and a chain asks no other provider.
 
     Raises:
         ConfigurationError: If nothing is given, or something that is none of the three.
@@ -45,7 +45,7 @@ def counting(*what: What, classify: Classifier = classify) -> Classifier:
         fault = classify(error)
         if not fits(error, fault):
             return Fault(_NOT_COUNTED, message=fault.message)
-        if fault.outcome is Outcome.NEUTRAL:
+        if fault.outcome is Outcome.NEUTRAL and fault.kind is not FaultKind.CANCELLED:
             return Fault(FaultKind.UNKNOWN, message=fault.message)
         return fault
 

@@ -1,5 +1,7 @@
 """`counting` and `ignoring`, and what becomes of a classifier that fails."""
 
+import asyncio
+import concurrent.futures
 import logging
 
 import pytest
@@ -51,6 +53,11 @@ def kind(classifier, error):
 class TestCounting:
     """Only what is named speaks against a provider."""
 
+    @pytest.mark.parametrize("left", [concurrent.futures.CancelledError, asyncio.CancelledError])
+    def test_a_caller_who_left_is_never_counted(self, left):
+        """However wide the net: a cancellation says nothing of the provider."""
+        assert kind(counting(BaseException), left()) is FaultKind.CANCELLED
+
     def test_a_named_type_counts_with_its_subclasses(self):
         """As `except` would catch it."""
         classifier = counting(Failed, classify=read)
@@ -85,10 +92,15 @@ class TestCounting:
         assert counting(Failed, classify=lambda _: LIMITED)(Failed()) is LIMITED
 
     @pytest.mark.parametrize(
-        "neutral", [kind for kind in FaultKind if KINDS[kind].outcome is Outcome.NEUTRAL]
+        "neutral",
+        [
+            kind
+            for kind in FaultKind
+            if KINDS[kind].outcome is Outcome.NEUTRAL and kind is not FaultKind.CANCELLED
+        ],
     )
-    def test_what_fits_always_counts(self, neutral):
-        """Who names an exception wants it booked, whatever the table thinks of it."""
+    def test_what_fits_counts(self, neutral):
+        """Who names an exception wants it booked, whatever else the table thinks of it."""
         fault = counting(Failed, classify=read)(Failed(neutral))
         assert (fault.kind, fault.message) == (FaultKind.UNKNOWN, "words of the provider")
         assert fault.outcome is Outcome.FAILURE
