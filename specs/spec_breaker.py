@@ -37,7 +37,7 @@ from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.events import BreakerStep
 from fsm_fallback.core.lease import Lease
-from specs.coverage_floor import CoverageFloor
+from fsm_fallback.spec.floors import CoverageFloor
 from specs.reference_breaker import (
     Recount,
     ReferenceBreaker,

@@ -41,7 +41,7 @@ from fsm_fallback.core.chain import CHAIN, FINAL, MACHINE, Chain, ChainState
 from fsm_fallback.core.commands import Admit, Call, Command, Raise, Return
 from fsm_fallback.core.events import AttemptStep, ChainStep
 from fsm_fallback.core.lease import Lease, Refusal
-from specs.coverage_floor import CoverageFloor
+from fsm_fallback.spec.floors import CoverageFloor
 
 FLOOR = CoverageFloor(CHAIN)
 OFFER = CHAIN.cell(ChainState.SELECTING, "offer")[0]

@@ -51,8 +51,8 @@ from fsm_fallback import (
 )
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.events import BreakerStep
+from fsm_fallback.spec.floors import CoverageFloor
 from fsm_fallback.testing import ManualClock
-from specs.coverage_floor import CoverageFloor
 from specs.reference_breaker import ReferenceBreaker, ReferenceLease
 from specs.spec_breaker import (
     BIRTHS,

@@ -33,7 +33,6 @@ from fsm_fallback.telemetry.fields import (
 )
 
 _NOTHING: Final[Facts] = {}
-_OFFER: Final = CHAIN.cell(CHAIN.initial, "offer")[-1]
 _YEAR_10000: Final = 253_402_300_799  # RFC 3339 ends there; a second less, for rounding
 
 
@@ -82,6 +81,11 @@ def _notes(table: Table) -> Mapping[Row, RowNotes]:
         )
         for row_id, row in table.numbered()
     }
+
+
+@functools.cache
+def _offer(table: Table) -> Row:
+    return table.cell(table.initial, "offer")[-1]
 
 
 @functools.cache
@@ -199,7 +203,8 @@ class Stream:
         # The row that ended the attempt may have gone on to the next candidate; at the offer this
         # one was still to be tried.
         left = step.left + ("go_on" in step.row.actions)
-        offer = self._row_record(step, _OFFER, step.offered_at, seq, id_seq, left=left)
+        known = self._declaration(CHAIN_MACHINE, step.chain)
+        offer = self._row_record(step, _offer(known.table), step.offered_at, seq, id_seq, left=left)
         end = self._row_record(
             step, step.row, step.at, seq + 1, id_seq + 1, step.because, step.fault, left=step.left
         )

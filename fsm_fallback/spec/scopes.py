@@ -1,0 +1,130 @@
+"""The scopes in which tables are explored, and mutants hunted.
+
+Each is as small as it can be and still hold what its name says; together every row fires and every
+guard answers both ways. The whole ones take seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from fsm_fallback.core.breaker_rows import BreakerState, S
+from fsm_fallback.core.outcome import FaultKind
+from fsm_fallback.core.windows import CountWindow
+from fsm_fallback.spec.scope import SMALL, Scope
+
+K: Final = FaultKind
+
+TINY: Final = attrs.evolve(
+    SMALL,
+    window=CountWindow(1),
+    minimum_calls=1,
+    backoff_factor=1.0,
+    max_open_duration=4.0,
+    max_hold=4.0,
+)
+"""One failure opens a breaker: what chains are explored over."""
+
+BREAKER_SCOPES: Final[dict[str, Scope]] = {
+    "operators": Scope(callers=2, operators=True, again=True, births=tuple(BreakerState), depth=3),
+    "rounds": Scope(
+        callers=2,
+        config=attrs.evolve(SMALL, probe_calls=2),
+        births=(S.CLOSED, S.OPEN, S.HALF_OPEN),
+        depth=6,
+    ),
+    "crowded rounds": Scope(
+        callers=2,
+        config=attrs.evolve(
+            SMALL, failure_ratio=0.75, probe_calls=2, probe_concurrency=2, early_verdict=False
+        ),
+        births=(S.HALF_OPEN,),
+        depth=8,
+    ),
+    "slow calls": Scope(
+        callers=2,
+        config=attrs.evolve(SMALL, slow_call_duration=1.0, failure_ratio=0.75, probe_calls=2),
+        births=(S.CLOSED, S.HALF_OPEN),
+        depth=8,
+    ),
+    "runs": Scope(
+        callers=2,
+        config=attrs.evolve(
+            SMALL,
+            window=CountWindow(4),
+            minimum_calls=4,
+            consecutive_failures=2,
+            trip_on_success=True,
+        ),
+        depth=8,
+    ),
+}
+
+CHAIN_SCOPES: Final[dict[str, Scope]] = {
+    "faults": Scope(
+        callers=1,
+        providers=2,
+        config=TINY,
+        series=1,
+        faults=(K.TRANSIENT, K.RATE_LIMIT, K.CALLER, K.CONTEXT),
+        depth=7,
+    ),
+    "deadlines": Scope(
+        callers=1,
+        providers=2,
+        config=TINY,
+        series=1,
+        faults=(K.TRANSIENT, K.TIMEOUT),
+        deadline=6.0,
+        attempt_timeout=3.0,
+        depth=8,
+    ),
+    "larger windows": Scope(
+        callers=1,
+        providers=3,
+        config=TINY,
+        series=1,
+        faults=(K.TRANSIENT, K.CONTEXT),
+        depth=8,
+    ),
+}
+
+WHOLE_BREAKER: Final[dict[str, Scope]] = {
+    "whole": Scope(callers=2, series=1, births=(S.CLOSED, S.OPEN, S.HALF_OPEN)),
+    "whole, crowded rounds": Scope(
+        callers=2, series=1, config=attrs.evolve(SMALL, probe_calls=2, probe_concurrency=2)
+    ),
+    "whole, operators": Scope(callers=1, series=1, config=TINY, operators=True, again=True),
+    "slow calls, deeper": Scope(
+        callers=2,
+        series=1,
+        config=attrs.evolve(SMALL, slow_call_duration=1.0, probe_calls=2),
+        depth=12,
+    ),
+}
+"""Every history there is; of slow calls, which have too many, the first twelve steps."""
+
+WHOLE_CHAIN: Final[dict[str, Scope]] = {
+    "whole": Scope(callers=2, providers=2, config=TINY, series=1),
+    "three providers": Scope(callers=2, providers=3, config=TINY, series=1, depth=16),
+}
+"""Every history of two calls over two providers, and the first sixteen steps over three."""
+
+DEEP_BREAKER: Final[dict[str, Scope]] = {
+    "three callers": Scope(callers=3, births=(S.CLOSED, S.OPEN, S.HALF_OPEN)),
+    "three callers, operators": Scope(callers=3, config=TINY, operators=True, again=True),
+    "slow calls, whole": Scope(
+        callers=2, config=attrs.evolve(SMALL, slow_call_duration=1.0, probe_calls=2)
+    ),
+}
+
+DEEP_CHAIN: Final[dict[str, Scope]] = {
+    "three providers, deeper": Scope(
+        callers=2, providers=3, config=TINY, series=1, depth=24, states=400_000
+    ),
+    "every fault": Scope(callers=1, providers=3, config=TINY, series=1, faults=tuple(K), depth=10),
+    "three callers": Scope(callers=3, providers=2, config=TINY, series=1, states=400_000),
+}
+"""For a night."""
