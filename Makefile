@@ -7,11 +7,12 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types contracts unit previous bench scenarios diagrams clean
+.PHONY: help demo test lint types contracts bite unit previous bench scenarios diagrams clean
 
 help:
 	@echo "make demo   set up, then run the scripted outage on loopback (about 20 s)"
 	@echo "make test   set up, then lint, types, import contracts, tests and specs"
+	@echo "make bite   set up, then hunt every mutant of the tables (about a minute)"
 	@echo "make bench  set up, then print the speed ratios of docs/benchmarks.md"
 	@echo "make scenarios  set up, then print what seven libraries' breakers do in the same scenarios"
 
@@ -43,7 +44,7 @@ $(BENCH)/stamp: pyproject.toml
 demo: $(VENV)/demo.stamp
 	$(BIN)/python -m fsm_fallback demo
 
-test: lint types contracts unit previous
+test: lint types contracts bite unit previous
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -58,6 +59,9 @@ contracts: $(VENV)/dev.stamp
 
 unit: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+bite: $(VENV)/dev.stamp
+	$(BIN)/python -m fsm_fallback spec bite --equivalent specs/equivalent.toml --jobs 2
 
 previous: $(PREVIOUS)/stamp
 	$(PREVIOUS)/bin/python -m pytest tests/providers/test_sdk_errors.py

@@ -22,8 +22,10 @@ from fsm_fallback.core.parameters import BreakerConfig
 from fsm_fallback.core.table import Table
 from fsm_fallback.diagrams import diagram, mermaid
 from fsm_fallback.providers.faults import fault_table_rows
+from fsm_fallback.spec.listing import all_properties, rows_covered
 
 DOCS: Final = Path(__file__).parent
+SPECS: Final = DOCS.parent / "specs"
 PAGES: Final = (
     DOCS / "breaker.md",
     DOCS / "machines.md",
@@ -57,6 +59,9 @@ def pages() -> dict[Path, str]:
         "kinds": kinds(),
         "signals": signals(),
     }
+    files[SPECS / "promises.md"] = promises()
+    for table in (BREAKER, CHAIN):
+        files[SPECS / f"{table.name}.md"] = covered(table)
     texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
     for name, part in parts.items():
         texts = with_part(texts, name, part)
@@ -106,6 +111,39 @@ def signals() -> str:
     """What speaks for each kind of fault, as a Markdown table."""
     rows = [f"| {row.kind.value} | {row.signals.replace('|', '/')} |" for row in fault_table_rows()]
     return "\n".join(["| kind | signals |", "| --- | --- |", *rows]) + "\n"
+
+
+def promises() -> str:
+    """Every property, as a page."""
+    rows = ["| property | of | kind | guarantee | rows | promise |", "|" + " --- |" * 6]
+    for each in all_properties():
+        number = "" if each.guarantee is None else str(each.guarantee)
+        words = (f"`{each.id}`", each.of, f"`{each.kind}`", number, rows_covered(each))
+        rows.append(f"| {' | '.join(words)} | {each.sentence} |")
+    told = "Generated from `fsm_fallback.spec`, as `fsm-fallback spec list` prints it."
+    return "\n".join(["# Promises", "", told, "", *rows]) + "\n"
+
+
+def covered(table: Table) -> str:
+    """A table with its diagram, and the properties that speak of each row, as a page."""
+    speaking = [each for each in all_properties() if each.of == table.name]
+    wide = {each.id for each in speaking if len(each.rows(table)) == len(table.rows)}
+    lines = ["| row | trigger | state | guard | goes to | promises |", "|" + " --- |" * 6]
+    for number, row in table.numbered():
+        ids = [
+            f"`{each.id}`" for each in speaking if each.id not in wide and row in each.rows(table)
+        ]
+        target = "stays" if row.target is None else row.target.value
+        words = (number, row.trigger, row.source.value, row.guard or "", target, ", ".join(ids))
+        lines.append(f"| {' | '.join(words)} |")
+    return (
+        f"# The {table.name}'s machine, and what is promised of each row\n\n"
+        "Generated from the table that runs and the properties that are checked.\n\n"
+        f"{fenced(drawn(table, 'mermaid'))}\n"
+        f"Promised of every row: {', '.join(f'`{each}`' for each in sorted(wide))}.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def with_part(texts: Mapping[Path, str], name: str, part: str) -> dict[Path, str]:

@@ -14,6 +14,7 @@ import click
 from fsm_fallback.cli.demo.command import demo
 from fsm_fallback.cli.diagram import diagram
 from fsm_fallback.cli.endings import MISCONFIGURED, STOPPED
+from fsm_fallback.cli.spec import spec
 from fsm_fallback.errors import ConfigurationError
 
 
@@ -32,6 +33,7 @@ def program() -> None:
 
 program.add_command(demo)
 program.add_command(diagram)
+program.add_command(spec)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,130 @@
+"""`fsm-fallback spec`: list, check and bite, on the library and on a user's own."""
+
+import re
+
+import pytest
+
+TABLE = """
+import attrs
+from fsm_fallback.core.chain import CHAIN
+
+FEW = attrs.evolve(CHAIN, name="few", rows=tuple(r for r in CHAIN.rows if r.trigger != "abandon"))
+LENIENT = attrs.evolve(CHAIN, name="lenient", rows=tuple(r for r in CHAIN.rows if r.guard is None))
+NUMBER = 3
+
+
+class Mine:
+    def order(self, candidates, request, now, sample):
+        return tuple(reversed(candidates))
+
+
+MINE = Mine()
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """A module of a user's own in the working directory."""
+    (tmp_path / "theirs.py").write_text(TABLE)
+
+
+def test_list_names_every_property_with_its_rows(run):
+    """One line each: id, subject, kind, guarantee, rows, sentence."""
+    done = run("spec", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert re.split("  +", lines[0]) == [
+        *("property", "of", "kind", "guarantee", "rows", "sentence")
+    ]
+    (line,) = [line for line in lines if line.startswith("open-never-called")]
+    assert re.split("  +", line)[1:5] == ["breaker", "obliges", "1", "T3-T4, T8"]
+
+
+def test_check_holds_the_library_against_its_spec(run):
+    """Exit code 0, a verdict for each property, and the scopes they hold in."""
+    done = run("spec", "check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the breaker: kept\n  operators: " in done.stdout
+    assert "BROKEN" not in done.stdout
+    assert re.search(r"kept +open-never-called +obliges +\d+", done.stdout)
+
+
+def test_check_takes_a_strategy_of_the_users(run, theirs):
+    """Their own part, and a chain ordered by it."""
+    done = run("spec", "check", "theirs:MINE", "--callers", "1", "--providers", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "theirs:MINE: kept" in done.stdout
+    assert "a chain ordered by theirs:MINE: kept" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("tell", "named"),
+    [
+        ("story", "  => "),
+        ("log", '"machine": "chain"'),
+        ("mermaid", "sequenceDiagram\n"),
+        ("pytest", "from theirs import LENIENT\n"),
+    ],
+)
+def test_a_counterexample_is_told_as_asked(run, theirs, tell, named):
+    """A broken table: exit code 1, the verdict, the history."""
+    done = run("spec", "check", "theirs:LENIENT", "--tell", tell)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "theirs:LENIENT: BROKEN\n" in done.stdout
+    assert "BROKEN   request-fault-rejects" in done.stdout
+    assert named in done.stdout
+
+
+def test_bite_hunts_the_mutants_of_a_users_table(run, theirs):
+    """A table that is broken itself proves nothing, and that is said."""
+    done = run("spec", "bite", "theirs:FEW")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "theirs:FEW itself breaks " in done.stdout
+
+
+def test_what_the_audit_says_stands_beside_the_verdicts(run, theirs):
+    """An unsound table is explored all the same, and both layers speak."""
+    done = run("spec", "check", "theirs:FEW")
+    assert done.returncode == 1
+    assert "  BROKEN few: " in done.stdout
+    assert "chain-never-stuck: Whatever a driver reports" in done.stdout
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_bite_kills_every_mutant_of_the_chain(run, jobs):
+    """All killed by properties, some of them by the audit as well."""
+    done = run("spec", "bite", "fsm_fallback.core.chain:CHAIN", "--jobs", jobs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(
+        r"fsm_fallback.core.chain:CHAIN: (\d+) mutants, \1 killed, 0 equal, 0 survived "
+        r"\(the audit alone refuses \d+\)\n",
+        done.stdout,
+    )
+
+
+def test_bite_refuses_a_reason_for_nothing(run, tmp_path):
+    """A list that is stale is a problem."""
+    (tmp_path / "equal.toml").write_text('["fsm_fallback.core.chain:CHAIN"]\n"x" = "because"\n')
+    done = run("spec", "bite", "fsm_fallback.core.chain:CHAIN", "--equivalent", "equal.toml")
+    assert done.returncode == 1
+    assert "BROKEN x is listed as equal, and is not there or is killed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("check", "theirs:NUMBER"), "3 is nothing the spec can check"),
+        (("check", "theirs:NOBODY"), "module 'theirs' has no 'NOBODY'"),
+        (("check", "nobody:NOBODY"), "module 'nobody' cannot be imported"),
+        (("check", "--as", "driver"), "give THING, too"),
+        (("check", "--callers", "9"), "9 is not in the range"),
+        (("check", "theirs:MINE", "--as", "driver"), "give drive(walk, chain, command, now"),
+        (("bite", "theirs:MINE"), "give a table: its rows are mutated"),
+        (("bite", "--equivalent", "none.toml"), "none.toml"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(run, theirs, arguments, named):
+    """Exit code 2, and nothing is started."""
+    done = run("spec", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert named in done.stderr
