@@ -225,6 +225,14 @@ class TestTheClock:
         assert breaker.state is S.OPEN
         assert breaker.open_until == 130.0
 
+    def test_reading_with_a_clock_that_jumped_back_tells_the_time_there_was(self, make):
+        """Whether the breaker has seen it, or a call that went straight."""
+        breaker = make(at=100.0)
+        assert breaker.snapshot(40.0).taken_at == 100.0
+        timed = make(slow_call_duration=5.0)
+        timed.timed.enter(4.0)
+        assert (timed.breaker.now, timed.snapshot(1.0).taken_at) == (0.0, 4.0)
+
     def test_reading_moves_no_clock(self, make):
         """A snapshot taken with a later time leaves the breaker where it was."""
         breaker = make()

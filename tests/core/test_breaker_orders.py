@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from fsm_fallback import BreakerState, Fault, FaultKind
+from fsm_fallback import BreakerState, CountWindow, Fault, FaultKind, TimeWindow
 from fsm_fallback.core.breaker_rows import BREAKER
 
 S = BreakerState
@@ -56,6 +56,21 @@ class TestHolds:
         breaker = make(max_hold=3_600.0)
         breaker.hold(7 * 86_400.0, breaker.admit())
         assert breaker.open_until == 3_600.0
+
+    @pytest.mark.parametrize(
+        ("kind", "max_hold", "seconds"),
+        [
+            (FaultKind.RATE_LIMIT, 3_600.0, 300.0),
+            (FaultKind.RATE_LIMIT, 60.0, 60.0),
+            (FaultKind.AUTH, 7_200.0, 3_600.0),
+            (FaultKind.TRANSIENT, 3_600.0, 3_600.0),
+        ],
+    )
+    def test_a_hold_is_capped_by_the_kind_of_its_fault(self, make, kind, max_hold, seconds):
+        """Where that has a cap, and it is the lower one."""
+        breaker = make(max_hold=max_hold)
+        breaker.hold(604_800.0, breaker.admit(), Fault(kind))
+        assert breaker.opened_for == seconds
 
     def test_a_hold_until_now_opens_for_the_next_caller(self, make):
         """`Retry-After: 0` is a hold without length: the next caller is a probe."""
@@ -265,6 +280,18 @@ class TestOperators:
             ("stayed", "ops", "again"),
         ]
 
+    @pytest.mark.parametrize("word", OPERATORS)
+    def test_a_word_comes_from_no_call(self, make, word):
+        """Its record has no lease and no fault, and nothing was compared."""
+        steps = []
+        breaker = make(record=steps.append)
+        breaker.play("F")
+        steps.clear()
+        getattr(breaker, word)(1.0, "ops", "drill")
+        (step,) = steps
+        assert (step.trigger, step.at) == (word, 1.0)
+        assert (step.lease, step.fault, step.because) == (None, None, {})
+
 
 class TestRecords:
     """What a breaker says of itself."""
@@ -309,6 +336,59 @@ class TestRecords:
             "threshold": 0.5,
             "minimum_calls": 2,
         }
+
+    @pytest.mark.parametrize("window", [CountWindow(10), TimeWindow(10.0, 5)])
+    def test_a_record_says_how_the_breaker_stands_afterwards(self, make, window):
+        """One failure of two calls, and one call that is out; then the failure that opened it."""
+        steps = []
+        breaker = make(record=steps.append, stays=True, minimum_calls=3, window=window)
+        breaker.take(1)
+        breaker.play(".F")
+        stood = {"failures": 1, "calls": 2, "slow_calls": 0, "in_flight": 1}
+        assert steps[-1].facts == {
+            **stood,
+            "open_until": None,
+            "step": 0,
+            "holds": 0,
+            "generation": 0,
+        }
+        breaker.hold(60.0, breaker.admit())
+        assert steps[-1].facts == {
+            "failures": 0,
+            "calls": 0,
+            "slow_calls": 0,
+            "in_flight": 1,
+            "open_until": 60.0,
+            "step": 0,
+            "holds": 1,
+            "generation": 1,
+        }
+
+    def test_a_record_of_a_probe_says_how_its_round_stands(self, make):
+        """One of four failed; whatever the others do, at best a quarter fails."""
+        steps = []
+        breaker = make(record=steps.append, stays=True, probe_calls=4, probe_concurrency=4)
+        breaker.trip()
+        breaker.settle(breaker.probe(), "F")
+        assert steps[-1].because == {
+            "done": 1,
+            "failures": 1,
+            "decidable": True,
+            "best_ratio": 0.25,
+            "worst_ratio": 1.0,
+            "threshold": 0.5,
+        }
+
+    def test_a_record_of_a_hold_says_what_was_named_and_what_stood(self, make):
+        """While closed, nothing; the second one is compared with the first."""
+        steps = []
+        breaker = make(record=steps.append)
+        breaker.hold(60.0)
+        breaker.hold(90.0)
+        assert [step.because for step in steps] == [
+            {"until": 60.0, "open_until": -math.inf},
+            {"until": 90.0, "open_until": 60.0},
+        ]
 
     def test_a_record_names_its_row_lease_and_fault(self, make):
         """The lease is the one whose outcome fired it."""

@@ -27,6 +27,14 @@ def test_a_first_output_that_came_late_makes_a_slow_call(watched):
     assert breaker.tally == (1, 0, 1)
 
 
+def test_it_comes_so_many_seconds_after_the_admission(watched):
+    """Whenever that was."""
+    breaker = watched(at=100.0)
+    lease = breaker.admit()
+    breaker.begin_output(lease, 103.0)
+    assert lease.duration == 3.0
+
+
 def test_only_the_first_output_counts(watched):
     """The second one comes when it comes."""
     breaker = watched()

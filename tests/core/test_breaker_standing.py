@@ -174,6 +174,7 @@ class TestRestoring:
         (step,) = steps
         assert (step.trigger, step.row, step.verdict) == ("restore", None, "moved")
         assert (step.source, step.target) == (S.CLOSED, S.OPEN)
+        assert step.fault is old.cause is not None
 
     @pytest.mark.parametrize("state", S)
     def test_a_snapshot_goes_from_one_to_the_next_and_on(self, make, state):
@@ -211,10 +212,13 @@ class TestForeignSnapshots:
         new.play("." * 3)
         lease = new.admit()
         before = new.stands
-        with pytest.raises(ConfigurationError, match="with the same BreakerConfig") as caught:
+        with pytest.raises(ConfigurationError) as caught:
             new.restore(old.stands, 0.0)
-        assert old.stands.digest[:12] in str(caught.value)
-        assert before.digest[:12] in str(caught.value)
+        assert str(caught.value) == (
+            "restore of 'openai' got a snapshot of other parameters (digest "
+            f"{old.stands.digest[:12]!r}, not {before.digest[:12]!r}); give one of a breaker with "
+            "the same BreakerConfig"
+        )
         assert new.stands == before
         new.settle(lease, ".")
         assert new.tally.calls == 4

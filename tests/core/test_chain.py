@@ -102,6 +102,19 @@ class TestTheWalk:
             Attempt(provider="a", number=1, fault=None, error=None, started_at=1.0, duration=2.0),
         )
 
+    @pytest.mark.parametrize(
+        ("answered", "duration"), [(9.0, 0.0), (10.0, 0.0), (10.5, 0.5), (13.0, 3.0)]
+    )
+    def test_an_attempt_takes_its_time_and_never_less_than_none(
+        self, begin, grant, answered, duration
+    ):
+        """Though the clock went back."""
+        chain = begin("a")
+        chain.next(10.0)
+        chain.admission(grant(10.0), 10.0)
+        chain.answer(answered)
+        assert chain.trail[0].duration == duration
+
     def test_a_failure_leads_to_the_next_candidate(self, begin, walk):
         """The trail tells the failure with its error, then the answer."""
         chain = begin("a", "b", "c")
@@ -179,6 +192,16 @@ class TestTheWalk:
         assert list(command.error.exceptions) == errors
         assert len(errors) == 2
 
+    def test_a_rejection_says_so_and_when_another_may_be_asked(self, begin, walk):
+        """Another request may go there."""
+        script = {"a": Fault(K.RATE_LIMIT, retry_after=7.0), "b": Fault(K.CALLER)}
+        command, _, _ = walk(begin("a", "b"), **script)
+        assert command.error.retry_after == 7.0
+        assert command.error.message == (
+            "no other provider would help: 'b' caller (mend the request); "
+            "'a' rate_limit (send less, or wait)"
+        )
+
 
 class TestContextWindows:
     """A request too long for one model is for a larger one only."""
@@ -223,6 +246,12 @@ class TestContextWindows:
         _, asked, _ = walk(chain, a=TOO_LONG, b=TOO_LONG, d="hello")
         assert asked == ["a", "b", "d"]
 
+    def test_a_larger_one_need_not_be_the_last(self, begin, walk, candidate):
+        """Wherever it stands behind the one that was too small."""
+        chain = begin(candidate("a", 8), candidate("b", 32), candidate("c", 4))
+        _, asked, _ = walk(chain, a=TOO_LONG, b="hello")
+        assert asked == ["a", "b"]
+
     def test_another_failure_does_not_forget_what_is_wanted(self, begin, walk, candidate):
         """The small one behind a failed large one is still too small."""
         chain = begin(candidate("a", 8), candidate("b", 32), candidate("c", 4), candidate("d", 16))
@@ -265,6 +294,14 @@ class TestTheMessage:
         assert command.error.message == (
             "all 2 providers failed: 'b' skipped, open after auth (check its key and permissions); "
             "'a' transient (wait)"
+        )
+
+    def test_what_an_operator_did_leads_what_nobody_mends_by_waiting(self, begin, walk, refusal):
+        """A refused key comes second."""
+        command, _, _ = walk(begin("a", "b"), a=refusal("open", None, HELD), b=refusal("disabled"))
+        assert command.error.message == (
+            "no provider could be asked: 'b' skipped, disabled; "
+            "'a' skipped, open after auth (check its key and permissions)"
         )
 
     def test_the_only_provider_is_called_that(self, begin, walk):
@@ -318,6 +355,20 @@ class TestRetryAfter:
         """The earlier of two."""
         command, _, _ = walk(begin("a", "b"), a=refusal("open", 40.0), b=refusal("open", 9.0))
         assert command.error.retry_after == 9.0
+
+    @pytest.mark.parametrize(("now", "seconds"), [(105.0, 7.0), (111.5, 0.5), (115.0, 0.0)])
+    def test_it_is_counted_from_the_end_of_the_attempt(self, now, seconds):
+        """What has passed since then is not waited for again."""
+        limited = Fault(K.RATE_LIMIT, retry_after=10.0)
+        attempt = Attempt("a", 1, limited, RuntimeError(), started_at=100.0, duration=2.0)
+        error = failure(AllProvidersFailed, "x", (attempt,), now)
+        assert error.retry_after == seconds
+
+    @pytest.mark.parametrize(("now", "seconds"), [(3.0, 4.0), (6.75, 0.25), (9.0, 0.0)])
+    def test_that_of_a_skip_is_counted_from_now(self, now, seconds):
+        """In the exception that stands for it, too."""
+        error = failure(AllProvidersFailed, "x", (Skip("a", "open", until=7.0),), now)
+        assert (error.retry_after, error.exceptions[0].retry_after) == (seconds, seconds)
 
     def test_it_is_never_negative(self, begin, walk, refusal):
         """A time that has passed is now."""
@@ -380,8 +431,18 @@ class TestReports:
         chain.next(0.0)
         chain.abandon(0.0)
         assert (chain.state, chain.trail) == (ChainState.ABANDONED, ())
-        with pytest.raises(TypeError, match="abandoned"):
+        with pytest.raises(
+            TypeError, match=r"^the caller left; an abandoned chain asks for nothing$"
+        ):
             chain.next(0.0)
+
+    def test_a_lease_may_be_reported_after_the_call_has_begun(self, begin, grant):
+        """By a driver that did not wait to be told."""
+        chain, lease = begin("a"), grant(1.0)
+        chain.offered(lease, 1.0)
+        assert (chain.state, chain.lease, chain.now) == (ChainState.CALLING, lease, 1.0)
+        chain.answer(3.0)
+        assert chain.trail == (Attempt("a", 1, None, None, 1.0, 2.0),)
 
     def test_a_candidate_that_was_ruled_out_has_no_turn(self, begin):
         """It stands on the trail, and the next one is asked."""
@@ -405,7 +466,7 @@ class TestReports:
         chain.next(0.0)
         chain.admission(grant(), 0.0)
         chain.lease = None
-        with pytest.raises(TypeError, match="a chain in CALLING has no lease"):
+        with pytest.raises(TypeError, match=r"^a chain in CALLING has no lease$"):
             chain.next(0.0)
 
     def test_a_skip_that_is_of_nobody_leaves_no_note(self, begin):

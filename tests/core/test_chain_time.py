@@ -42,6 +42,7 @@ class TestTimeouts:
             ({"deadline": 10.0}, 1.0, (9.0, 9.0)),
             ({"deadline": 10.0, "attempt_timeout": 3.0}, 1.0, (3.0, 9.0)),
             ({"deadline": 10.0, "attempt_timeout": 3.0}, 8.0, (2.0, 2.0)),
+            ({"deadline": 10.0}, 9.5, (0.5, 0.5)),
             ({"deadline": 10.0, "attempt_timeout": 30.0}, 1.0, (9.0, 9.0)),
         ],
     )
@@ -74,7 +75,15 @@ class TestTimeouts:
         (attempt,) = chain.trail
         assert (attempt.fault, attempt.duration) == (fault, 3.0)
         assert isinstance(attempt.error, TimeoutError)
-        assert str(attempt.error) == "'a' did not answer within 3 s"
+        assert str(attempt.error) == fault.message == "'a' did not answer within 3 s"
+
+    @pytest.mark.parametrize(("rang", "words"), [(103.0, "3 s"), (100.5, "0.5 s"), (99.0, "0 s")])
+    def test_a_time_out_says_how_long_the_attempt_was_given(self, begin, admit, rang, words):
+        """From its own beginning on, and never less than nothing."""
+        chain = begin("a", "b", attempt_timeout=3.0)
+        admit(chain, 100.0)
+        fault, _ = chain.time_out(rang)
+        assert fault.message == f"'a' did not answer within {words}"
 
 
 class TestDeadlines:
@@ -89,6 +98,13 @@ class TestDeadlines:
         (member,) = command.error.exceptions
         assert isinstance(member, TimeoutError)
         assert command.error.trail == ()
+
+    def test_the_words_say_how_long_the_call_took(self, named):
+        """From its own beginning on."""
+        chain = Chain("fallback", 1, named("a"), 105.0, started_at=100.0)
+        error = chain.next(105.0).error
+        words = "no provider answered within the deadline (5 s)"
+        assert (error.message, str(error.exceptions[0])) == (words, words)
 
     def test_a_deadline_that_passes_while_breakers_refuse(self, begin, refusal):
         """The skip is on the trail; nobody was called."""
@@ -165,6 +181,7 @@ class TestDeadlines:
             fault, command = chain.fault(Fault(K.TIMEOUT), TimeoutError(), 10.0)
         else:
             fault, command = chain.time_out(10.0)
+            assert fault.message.startswith("'b' did not answer within ")
         assert fault.kind is kind
         assert (fault.outcome is Outcome.NEUTRAL) == (kind is K.CANCELLED)
         assert isinstance(command.error, DeadlineExceeded)

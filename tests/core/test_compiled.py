@@ -7,7 +7,7 @@ That they do what stock `transitions` does is `specs/spec_compiled.py`.
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 import attrs
@@ -15,13 +15,17 @@ import pytest
 from transitions import Machine, MachineError, State, Transition
 from transitions.core import Condition
 
-from fsm_fallback.core.compiled import CompiledMachine
+from fsm_fallback.core.compiled import CompiledMachine, resolve
 
 
 class Lamp(Enum):
     OFF = "off"
     ON = "on"
     BROKEN = "broken"
+
+
+noted: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+"""What callbacks without a model have noted."""
 
 
 @attrs.define(eq=False)
@@ -50,6 +54,14 @@ class Model:
     async def dream() -> bool:
         return True
 
+    @staticmethod
+    def dim(*args: object, **kwargs: object) -> None:
+        noted.append(("dim", args, kwargs))
+
+    @classmethod
+    def light(cls, *args: object, **kwargs: object) -> None:
+        noted.append((cls.__name__, args, kwargs))
+
     @property
     def bright(self) -> bool:
         return True
@@ -61,6 +73,15 @@ async def wait() -> bool:
 
 class Waiter:
     async def __call__(self) -> bool:
+        return True
+
+
+@attrs.define
+class Unhashable:
+    calls: int = 0
+
+    def __call__(self) -> bool:
+        self.calls += 1
         return True
 
 
@@ -108,25 +129,38 @@ def test_before_it_is_frozen_a_machine_takes_callbacks_as_stock_does():
     assert [name for name, _, _ in model.journal] == ["ready", "note"]
 
 
+def refusal_of(made: CompiledMachine, model_class: type = Model) -> str:
+    """What freezing it says."""
+    with pytest.raises(MachineError) as refusal:
+        made.freeze(model_class)
+    words: str = refusal.value.value
+    return words
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"queued": True}, "queued=True"),
-        ({"send_event": True}, "send_event=True"),
+        ({"queued": True}, "queued=True: events would wait for each other across threads"),
+        ({"send_event": True}, "send_event=True: compiled callbacks get no EventData"),
         ({"prepare_event": "note"}, "prepare_event callbacks"),
         ({"finalize_event": "note"}, "finalize_event callbacks"),
         ({"on_exception": "note"}, "on_exception callbacks"),
         ({"on_final": "note"}, "on_final callbacks"),
-        ({"ignore_invalid_triggers": True}, "ignore_invalid_triggers"),
-        ({"model": WithoutSlots()}, "a registered model"),
+        (
+            {"ignore_invalid_triggers": True},
+            "ignore_invalid_triggers: a wrong trigger must be heard; "
+            + "; ".join(
+                f"state {name!r} ignores invalid triggers" for name in ("OFF", "ON", "BROKEN")
+            ),
+        ),
+        ({"model": WithoutSlots()}, "a registered model: fire events on models instead"),
         ({"model_attribute": "place"}, "model_attribute other than 'state'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_freezing_refuses_machine_options_it_cannot_keep(options, reason):
     """Each option that a compiled trigger would silently ignore is named."""
-    with pytest.raises(MachineError, match=reason):
-        frozen(**options)
+    assert refusal_of(machine(**options)) == f"cannot be frozen: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +177,8 @@ def test_freezing_refuses_machine_options_it_cannot_keep(options, reason):
         ({"before": Waiter()}, r"callback '\?' is a coroutine function"),
         ({"before": "fire_again"}, "callback 'fire_again' names the trigger 'switch': re-entrant"),
         ({"after": lambda: Model().switch()}, "names the trigger 'switch': re-entrant"),
+        ({"after": lambda event: event.trigger(1)}, "names the trigger 'trigger': re-entrant"),
+        ({"after": lambda event: event.fire(1)}, "names the trigger 'fire': re-entrant"),
         ({"dest": "DIM"}, "'DIM' is no declared state"),
         ({"source": "DIM"}, "'DIM' is no declared state"),
         ({"source": "DIM", "dest": None}, "'DIM' is no declared state"),
@@ -209,6 +245,33 @@ def test_a_refusal_names_everything_at_once_and_leaves_the_machine_as_it_was():
     assert [reason for reason in reasons if reason not in str(refusal.value)] == []
     made.add_transition("off", Lamp.ON, Lamp.OFF)
     assert not made.frozen
+
+
+def test_a_refusal_says_which_trigger_from_which_state_for_which_reasons():
+    """Those of one transition together; a transition that can be kept is not named."""
+    made = machine({"before": "ponder", "after": "missing"}, name="lamp")
+    made.add_transition("dim", Lamp.ON, Lamp.OFF, before="note")
+    made.add_transition("smash", Lamp.ON, Lamp.BROKEN, before="gone")
+    assert refusal_of(made) == (
+        "lamp: cannot be frozen: switch from 'OFF': callback 'ponder' is a coroutine function; "
+        "callback 'missing' is no method of Model; "
+        "smash from 'ON': callback 'gone' is no method of Model"
+    )
+
+
+def test_each_callback_is_judged_by_itself():
+    """That the first one is sound says nothing of the second."""
+    made = machine({"before": lambda: True, "after": wait})
+    assert refusal_of(made) == (
+        "cannot be frozen: switch from 'OFF': callback 'wait' is a coroutine function"
+    )
+
+
+def test_an_object_that_is_called_is_a_callback_like_any_other():
+    """Though it may have no hash."""
+    count = Unhashable()
+    frozen({"after": count}).events["switch"].trigger(Model())
+    assert count.calls == 1
 
 
 @pytest.mark.parametrize(
@@ -286,6 +349,89 @@ def test_arguments_reach_every_callback():
     ]
 
 
+@pytest.mark.parametrize("made", [machine(), frozen()], ids=["stock", "frozen"])
+@pytest.mark.parametrize(("args", "kwargs"), [((), {}), ((1,), {}), ((), {"step": 2})])
+def test_arguments_by_place_or_by_name_reach_a_callback(made, args, kwargs):
+    """Stock and frozen hand on what they got."""
+    model = Model()
+    made.events["switch"].trigger(model, *args, **kwargs)
+    assert model.journal == [("ready", args, kwargs)]
+
+
+@pytest.mark.parametrize(("name", "label"), [("dim", "dim"), ("light", "Model")])
+def test_a_method_without_a_model_gets_the_arguments_alone(name, label):
+    """As stock would call it."""
+    noted.clear()
+    frozen({"before": name}).events["switch"].trigger(Model(), 1, step=2)
+    assert noted == [(label, (1,), {"step": 2})]
+
+
+@pytest.mark.parametrize(("powered", "warm"), [(True, False), (False, True), (True, True)])
+def test_a_transition_is_made_if_all_of_its_conditions_hold(powered, warm):
+    """The first that fails ends the asking."""
+    made, model = frozen({"conditions": ["ready", lambda: warm]}), Model(powered=powered)
+    assert made.events["switch"].trigger(model) is (powered and warm)
+
+
+def test_a_callback_by_name_is_that_of_the_class():
+    """One instance cannot override it."""
+
+    class Loose(Model):
+        pass  # with a __dict__
+
+    model = Loose()
+    model.ready = lambda: False
+    assert frozen().events["switch"].trigger(model) is True
+
+
+@pytest.mark.parametrize("name", ["bright", "state", "nothing"])
+def test_what_is_no_method_is_named(name):
+    """A property, a field, and what is not there at all."""
+    with pytest.raises(AttributeError, match=name):
+        resolve(name, Model)
+
+
+def test_a_trigger_is_compiled_once_for_a_class_and_a_signature():
+    """Every later firing runs what the first one has compiled."""
+
+    class Other(Model):
+        pass
+
+    event = frozen().events["switch"]
+    for signature in ("model", "model, *args, **kwargs"):
+        fire = event._compiled(signature, Other)
+        assert fire is not None
+        assert event._compiled(signature, Other) is fire
+    assert event._compiled("model", Model) is not event._compiled("model", Other)
+
+
+def test_a_state_that_is_a_string_is_known_by_its_value():
+    """Whether or not it is the same object."""
+    made = machine(
+        states=["off", "on"],
+        initial="off",
+        transitions=[{"trigger": "switch", "source": "off", "dest": "on"}],
+    )
+    made.freeze(Model)
+    model = Model(str(b"off", "ascii"))
+    assert made.events["switch"].trigger(model) is True
+    assert model.state == "on"
+
+
+def test_the_value_of_a_member_is_no_state():
+    """Though a `StrEnum` says that they are equal."""
+
+    class Light(StrEnum):
+        OFF = "off"
+        ON = "on"
+
+    row = {"trigger": "switch", "source": Light.OFF, "dest": Light.ON}
+    made = machine(states=Light, initial=Light.OFF, transitions=[row])
+    made.freeze(Model)
+    with pytest.raises(ValueError, match="State 'off' is not a registered state"):
+        made.events["switch"].trigger(Model("off"))
+
+
 @pytest.mark.parametrize("made", [machine(name="lamp"), frozen(name="lamp")])
 @pytest.mark.parametrize("arguments", [(), (1,)])
 def test_an_illegal_trigger_raises_and_leaves_the_state(made, arguments):
@@ -353,8 +499,16 @@ def test_a_stranger_without_the_callbacks_is_refused():
     class Stranger:
         state = Lamp.OFF
 
-    with pytest.raises(MachineError, match="callback 'ready' is no method of Stranger"):
-        frozen().events["switch"].trigger(Stranger())
+    made = machine(name="lamp")
+    made.add_transition("dim", Lamp.ON, Lamp.OFF, before="note")
+    made.add_transition("switch", Lamp.ON, Lamp.OFF, after="note")
+    made.freeze(Model)
+    with pytest.raises(MachineError) as refusal:
+        made.events["switch"].trigger(Stranger())
+    assert refusal.value.value == (
+        "lamp: cannot be fired: switch from 'OFF': callback 'ready' is no method of Stranger; "
+        "switch from 'ON': callback 'note' is no method of Stranger"
+    )
 
 
 def test_before_freezing_triggers_are_stock_and_fire_is_refused():

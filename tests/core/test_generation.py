@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from fsm_fallback import CountWindow, TimeWindow
+from fsm_fallback import BreakerConfig, CountWindow, TimeWindow
 from fsm_fallback.core.generation import Generation, drawn, numbers
 
 SLOW = 5.0
@@ -83,6 +83,24 @@ class TestEnteringAndLeaving:
         assert generation.leave(1, 2.0) == 0
         assert generation.tally(2.0).calls == 1
 
+    def test_a_call_may_enter_and_leave_at_one_instant(self, make):
+        """Clocks tick slower than calls."""
+        generation = make()
+        assert [generation.enter(1.0), generation.enter(1.0)] == [1, 2]
+        assert [generation.leave(1, 1.0), generation.leave(2, 1.0)] == [0, 1]
+
+    def test_how_long_a_call_took_is_counted_from_its_beginning(self, make):
+        """Not from the beginning of the clock."""
+        generation = make()
+        assert generation.leave(generation.enter(3.0), 4.0) == 0
+
+    def test_none_enters_by_a_clock_that_is_behind_the_last_to_leave(self, make):
+        """The table clamps it."""
+        generation = make()
+        generation.leave(generation.enter(1.0), 2.0)
+        assert generation.latest == 2.0
+        assert generation.enter(1.5) == 0
+
     def test_none_enters_or_leaves_when_a_call_may_hang(self, make):
         """From the time on at which the oldest one is slow."""
         generation = make()
@@ -141,6 +159,36 @@ class TestEnteringAndLeaving:
         number = generation.enter(0.0)
         generation.end()
         assert generation.leave(number, 1.0) > generation.ended
+
+
+class TestAllowedFailures:
+    """How many failures need not be judged."""
+
+    @pytest.mark.parametrize(
+        ("ratio", "minimum", "calls", "failures", "allowed"),
+        [
+            (0.5, 10, 4, 1, 3),
+            (0.5, 10, 20, 5, 4),
+            (0.5, 10, 10, 2, 2),
+            (0.5, 10, 10, 3, 1),
+            (0.5, 10, 10, 4, 0),
+            (0.35, 10, 10, 1, 2),
+            (1.0, 1, 0, 0, 0),
+            (0.25, 1, 100, 20, 4),
+        ],
+    )
+    def test_all_but_the_one_that_may_trip(self, make, ratio, minimum, calls, failures, allowed):
+        """Counted from what is in the window, were it as full as it must be to trip."""
+        config = BreakerConfig(failure_ratio=ratio, minimum_calls=minimum)
+        generation = make()
+        generation.allow_failures(config, calls, failures)
+        assert generation.allowed_failures == allowed
+
+    def test_none_where_a_run_may_trip(self, make):
+        """Each failure makes it longer."""
+        generation = make()
+        generation.allow_failures(BreakerConfig(consecutive_failures=9), 10, 0)
+        assert generation.allowed_failures == 0
 
 
 class TestLookingWhileCallsComeAndGo:

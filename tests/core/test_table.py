@@ -16,7 +16,7 @@ from transitions import Machine, MachineError
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain import CHAIN, Chain
-from fsm_fallback.core.table import STAY, Row, Table, audit, machine_of
+from fsm_fallback.core.table import STAY, Row, RowTransition, Table, audit, machine_of
 from fsm_fallback.errors import ConfigurationError
 
 
@@ -46,6 +46,8 @@ class Keeper:
 
     def unsaid(self):
         return True
+
+    built_in = len
 
     def ring(self) -> None:
         self.rung += 1
@@ -86,6 +88,10 @@ UNSOUND = {
     "two rows are unguarded": (
         with_rows(PAID, UNPAID, attrs.evolve(UNPAID, why="twice"), PUSHED_AGAIN, BROKEN),
         "gate: cell ('shut', 'push') has rows after an unguarded one, which can never fire",
+    ),
+    "a guard is asked twice": (
+        with_rows(PAID, attrs.evolve(PAID, target=STAY), UNPAID, PUSHED_AGAIN, BROKEN),
+        "gate: cell ('shut', 'push') asks one guard twice, and the second row can never fire",
     ),
     "a row stands twice": (
         with_rows(PAID, PAID, UNPAID, PUSHED_AGAIN, BROKEN),
@@ -143,6 +149,10 @@ UNSOUND = {
         with_rows(attrs.evolve(PAID, guard="unsaid"), UNPAID, PUSHED_AGAIN, BROKEN),
         "gate T1: guard 'unsaid' must be annotated '-> bool'",
     ),
+    "a guard can have no annotation": (
+        with_rows(attrs.evolve(PAID, guard="built_in"), UNPAID, PUSHED_AGAIN, BROKEN),
+        "gate T1: guard 'built_in' must be annotated '-> bool'",
+    ),
     "a guard has no words": (
         attrs.evolve(GATE, words={}),
         "gate T1: guard 'paid' has no words; add them to the table",
@@ -188,6 +198,12 @@ def test_a_machine_of_rows_is_a_frozen_transitions_machine():
     assert [arc.row for arc in arcs] == list(GATE.rows)
 
 
+def test_the_transition_of_a_row_takes_what_a_stock_one_takes():
+    """In its own words, by name or by place."""
+    arc = RowTransition("SHUT", dest="OPEN", before="ring", row=PAID)
+    assert (arc.source, arc.dest, arc.before, arc.row) == ("SHUT", "OPEN", ["ring"], PAID)
+
+
 def test_a_firing_names_its_row():
     """The transition that was made carries the row it was declared by."""
     push = machine_of(GATE, Keeper).events["push"]
@@ -208,7 +224,7 @@ def test_an_illegal_cell_raises_and_leaves_the_state(state, trigger):
     if (state, trigger) not in GATE.illegal:
         assert event.trigger(keeper) is True
         return
-    with pytest.raises(MachineError, match=f"Can't trigger event {trigger} from state"):
+    with pytest.raises(MachineError, match=f"^.gate: Can't trigger event {trigger} from state"):
         event.trigger(keeper)
     assert (keeper.state, keeper.rung) == (state, 0)
 
@@ -276,6 +292,11 @@ def test_a_digest_changes_with_the_parameters():
     assert GATE.digest({"fare": 2.5}) != GATE.digest({"fare": 3.0})
     assert GATE.digest({"fare": 2.5}) != GATE.digest()
     assert GATE.digest({"fare": 2.5, "free": 1}) == GATE.digest({"free": 1, "fare": 2.5})
+
+
+def test_a_digest_takes_a_parameter_that_is_no_plain_value_by_its_repr():
+    """Such as a window somebody else wrote."""
+    assert GATE.digest({"fare": PAID}) == GATE.digest({"fare": repr(PAID)})
 
 
 def test_a_digest_does_not_hear_prose():

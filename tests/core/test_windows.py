@@ -63,6 +63,11 @@ class TestCountWindow:
         assert ledger.tally(6, 0.0) == Tally(5, 1, 0)
         assert ledger.tally(7, 0.0) == Tally(5, 0, 0)
 
+    def test_a_failure_of_long_ago_costs_nothing(self):
+        """However many successes came after it: what has left the window is not shifted on."""
+        ledger = book(CountWindow(5).ledger(), "F")
+        assert ledger.tally(10**18, 0.0) == Tally(5, 0, 0)
+
     def test_time_takes_nothing_out_of_it(self):
         """A year later the last outcomes are still the last ones."""
         assert book(CountWindow(5).ledger(), "FF").tally(2, 3e7) == Tally(2, 2, 0)
