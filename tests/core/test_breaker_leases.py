@@ -12,6 +12,8 @@ from fsm_fallback.core.breaker_rows import BREAKER
 S = BreakerState
 DOWN = Fault(FaultKind.TRANSIENT)
 OUTCOMES = "F.-"
+SAID = {"F": ("fail", DOWN), ".": ("succeed", None), "-": ("release", None)}
+"""Trigger and fault of an outcome's record."""
 
 
 class TestLeases:
@@ -48,6 +50,7 @@ class TestLeases:
         assert (step.verdict, step.row, step.lease) == ("late", None, lease.number)
         assert step.because == {"settled_before": True}
         assert step.source is step.target is S.CLOSED
+        assert (step.trigger, step.fault) == SAID[second]
 
     def test_a_second_settling_that_holds_is_recorded_as_late(self, make):
         """With the fault it came with."""
@@ -172,6 +175,7 @@ class TestLeases:
         breaker.settle(old, outcome)
         (step,) = steps
         assert (step.verdict, step.row, step.generation, step.lease) == ("late", None, 0, 1)
+        assert (step.trigger, step.fault) == SAID[outcome]
         assert step.source is step.target is S.OPEN
 
     @pytest.mark.parametrize("event", [SUCCEED, FAIL, RELEASE])

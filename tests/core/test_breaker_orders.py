@@ -280,6 +280,39 @@ class TestOperators:
             ("stayed", "ops", "again"),
         ]
 
+    def test_a_hold_by_an_operator_says_whose_it_is_and_why(self, make):
+        """And the breaker stands by their word."""
+        steps = []
+        breaker = make(record=steps.append).breaker
+        breaker.hold(60.0, 0.0, actor="ops", reason="maintenance")
+        assert [(step.verdict, step.actor, step.reason) for step in steps] == [
+            ("moved", "ops", "maintenance")
+        ]
+        assert (breaker.actor, breaker.reason) == ("ops", "maintenance")
+
+    def test_a_hold_that_lengthens_is_recorded_whoever_named_it(self, make):
+        """The breaker stays open, but longer."""
+        steps = []
+        breaker = make(record=steps.append)
+        late = breaker.admit()
+        breaker.trip()
+        steps.clear()
+        breaker.hold(60.0, late, LIMITED)
+        assert [(step.trigger, step.verdict, step.fault) for step in steps] == [
+            ("hold", "stayed", LIMITED)
+        ]
+
+    def test_a_hold_that_changed_nothing_is_recorded_if_an_operator_said_it(self, make):
+        """One that a provider named is not."""
+        steps = []
+        breaker = make(record=steps.append)
+        breaker.disable(0.0)
+        steps.clear()
+        breaker.hold(60.0, breaker.admit(), LIMITED)
+        assert steps == []
+        breaker.hold(60.0)
+        assert [(step.trigger, step.verdict) for step in steps] == [("hold", "stayed")]
+
     @pytest.mark.parametrize("word", OPERATORS)
     def test_a_word_comes_from_no_call(self, make, word):
         """Its record has no lease and no fault, and nothing was compared."""
@@ -290,7 +323,59 @@ class TestOperators:
         getattr(breaker, word)(1.0, "ops", "drill")
         (step,) = steps
         assert (step.trigger, step.at) == (word, 1.0)
+        assert (step.actor, step.reason) == ("ops", "drill")
         assert (step.lease, step.fault, step.because) == (None, None, {})
+
+
+class TestWhoseWord:
+    """By whose word a breaker stands as it does: an operator's, or nobody's."""
+
+    def whose(self, breaker):
+        """Who spoke last, and why."""
+        return breaker.breaker.actor, breaker.breaker.reason
+
+    def test_it_stands_by_the_last_operators(self, make):
+        """Though the second changed nothing: they said it, too."""
+        breaker = make()
+        breaker.force_open(0.0, "ann", "drill")
+        assert self.whose(breaker) == ("ann", "drill")
+        breaker.force_open(0.0, "bob", "outage")
+        assert self.whose(breaker) == ("bob", "outage")
+
+    def test_it_stands_by_theirs_while_nothing_leads_away(self, make):
+        """Whatever is asked and answered."""
+        breaker = make(minimum_calls=9)
+        breaker.observe(0.0, "ann", "trial")
+        breaker.play("F.-")
+        assert self.whose(breaker) == ("ann", "trial")
+        breaker.force_open(0.0, "bob", "outage")
+        assert breaker.admit() is None
+        assert self.whose(breaker) == ("bob", "outage")
+
+    def test_it_stands_by_nobodys_once_it_has_moved_by_itself(self, make):
+        """What opened it is a failure, and not who closed it before."""
+        breaker = make()
+        breaker.reset(0.0, "ann", "drill is over")
+        assert self.whose(breaker) == ("ann", "drill is over")
+        breaker.play("F")
+        assert self.whose(breaker) == (None, None)
+
+    def test_a_longer_hold_is_whose_it_is(self, make):
+        """An operator's, or a provider's, which is nobody's."""
+        breaker = make()
+        late = breaker.admit()
+        breaker.trip()
+        breaker.breaker.hold(60.0, 0.0, actor="ann", reason="maintenance")
+        assert self.whose(breaker) == ("ann", "maintenance")
+        breaker.hold(90.0, late)
+        assert self.whose(breaker) == (None, None)
+
+    def test_a_hold_that_changed_nothing_leaves_it_to_whom_it_was(self, make):
+        """The word that stands is the other one."""
+        breaker = make()
+        breaker.force_open(0.0, "ann", "drill")
+        breaker.breaker.hold(60.0, 0.0, actor="bob", reason="maintenance")
+        assert self.whose(breaker) == ("ann", "drill")
 
 
 class TestRecords:
@@ -304,10 +389,10 @@ class TestRecords:
         breaker.trip()
         breaker.cool_down()
         breaker.play(".")
-        assert [(step.trigger, step.target) for step in steps] == [
-            ("fail", S.OPEN),
-            ("admit", S.HALF_OPEN),
-            ("succeed", S.CLOSED),
+        assert [(step.trigger, step.source, step.target) for step in steps] == [
+            ("fail", S.CLOSED, S.OPEN),
+            ("admit", S.OPEN, S.HALF_OPEN),
+            ("succeed", S.HALF_OPEN, S.CLOSED),
         ]
 
     def test_every_firing_is_recorded_if_asked_for(self, make):
@@ -363,6 +448,12 @@ class TestRecords:
             "holds": 1,
             "generation": 1,
         }
+
+    def test_a_record_of_a_release_compares_nothing(self, make):
+        """There is no evidence in it."""
+        steps = []
+        make(record=steps.append, stays=True).play("-")
+        assert (steps[-1].trigger, steps[-1].because, steps[-1].fault) == ("release", {}, None)
 
     def test_a_record_of_a_probe_says_how_its_round_stands(self, make):
         """One of four failed; whatever the others do, at best a quarter fails."""

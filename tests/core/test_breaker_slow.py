@@ -165,6 +165,13 @@ class TestCallsThatHang:
         assert breaker.open_until == SLOW + 30.0
         assert breaker.stands.not_permitted == 1
 
+    def test_one_alone_may_be_enough(self, watched):
+        """Where one call is all the evidence that is wanted."""
+        breaker = watched(minimum_calls=1, slow_call_ratio=1.0)
+        breaker.take(1)
+        breaker.now = SLOW
+        assert breaker.admit() is None
+
     def test_the_next_failure_is_judged_with_them(self, watched):
         """Three hang and a fast one fails."""
         breaker = watched()

@@ -228,6 +228,13 @@ class TestForeignSnapshots:
         tried = {name for parameters in OTHER_PARAMETERS for name in parameters}
         assert tried == {field.name for field in attrs.fields(BreakerConfig)} - {"initial_state"}
 
+    def test_a_digest_is_of_the_table_and_the_parameters_in_force(self):
+        """As the table makes it, though it is made once."""
+        digest_of.cache_clear()
+        config = BreakerConfig(jitter=0.2)
+        assert digest_of(config) == BREAKER.digest(config.in_force)
+        assert digest_of(config) != BREAKER.digest()
+
     def test_equal_parameters_have_one_digest(self):
         """Whoever made the configuration, and whether it was written out."""
         written_out = BreakerConfig(window=CountWindow(100), open_duration=30.0)

@@ -97,6 +97,20 @@ class TestFailuresInARow:
         breaker.play("F" * 50)
         assert breaker.state is S.CLOSED
 
+    def test_a_success_that_may_trip_makes_no_run(self, make):
+        """Nor does it lengthen one: its record says so."""
+        steps = []
+        breaker = make(
+            record=steps.append,
+            stays=True,
+            minimum_calls=9,
+            consecutive_failures=3,
+            trip_on_success=True,
+        )
+        breaker.play("FF.")
+        assert steps[-1].trigger == "succeed"
+        assert steps[-1].because["in_a_row"] == 0
+
     def test_a_run_is_among_what_the_record_compares(self, make):
         """With the limit in force; where none is, neither is there."""
         steps = []

@@ -417,6 +417,12 @@ class TestReports:
             getattr(chain, report)(*arguments, 0.0)
         assert chain.state is ChainState.SELECTING
 
+    def test_a_timer_of_a_call_that_was_not_made_is_an_error(self, begin):
+        """There is no attempt that it could end."""
+        chain = begin("a")
+        with pytest.raises(MachineError):
+            chain.time_out(0.0)
+
     def test_a_second_lease_during_a_call_is_an_error(self, begin, grant):
         """One candidate at a time."""
         chain = begin("a", "b")

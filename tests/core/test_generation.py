@@ -52,10 +52,10 @@ class Crowded(dict):
 class Vanishing(dict):
     """Calls out, of which the oldest ends between a look at it and the next step."""
 
-    def pop(self, number, default=None):
+    def pop(self, number, *default):
         """Take out what somebody else has just taken out."""
         super().pop(number, None)
-        return default
+        return super().pop(number, *default)
 
 
 class TestNumbers:
@@ -109,6 +109,18 @@ class TestEnteringAndLeaving:
         assert generation.enter(math.nextafter(1.0 + SLOW, 0.0)) == 2
         assert generation.enter(1.0 + SLOW) == 0
         assert generation.leave(2, 1.0 + SLOW) == -1
+
+    def test_the_oldest_call_says_until_when_none_may_hang(self, make):
+        """Not the one that looks; without any, one that would begin now."""
+        generation = make()
+        generation.enter(1.0)
+        generation.enter(2.0)
+        generation.watch(3.0)
+        assert generation.check_at == 1.0 + SLOW
+        generation.take_in(1)
+        generation.take_in(2)
+        generation.watch(3.0)
+        assert generation.check_at == 3.0 + SLOW
 
     def test_none_enters_or_leaves_by_a_clock_that_went_back(self, make):
         """The table clamps it."""

@@ -213,6 +213,7 @@ def test_where_it_began_is_nothing_it_decides_by():
         ({}, 600.0),
         ({"deadline": 20.0}, 600.0),
         ({"attempt_timeout": 5.0}, 6.0),
+        ({"attempt_timeout": 0.25}, 1.25),
         ({"attempt_timeout": 5.0, "deadline": 20.0}, 21.0),
         ({"attempt_timeout": 5.0, "breaker": BreakerConfig(probe_timeout=3.0)}, 3.0),
         ({"attempt_timeout": 5_000.0}, 600.0),

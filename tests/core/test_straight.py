@@ -1,5 +1,7 @@
 """The straight ways: which are open, and that a table they do not fit is refused."""
 
+import math
+
 import attrs
 import pytest
 
@@ -60,11 +62,24 @@ class TestOpenWays:
         assert breaker.shut.until == 30.0
         assert breaker.shut.refusal == breaker.refusal
 
+    def test_one_that_has_cooled_down_asks_the_table(self, make):
+        """From exactly then on, and though something that changes nothing has fired since."""
+        breaker = make(open_duration=30.0)
+        first, second = breaker.take(2)
+        breaker.trip()
+        breaker.begin_output(first, 30.0)
+        assert open_ways(breaker) == []
+        breaker.now = 30.0
+        breaker.hold(0.0, second)
+        assert (breaker.state, open_ways(breaker)) == (S.OPEN, [])
+
     def test_one_forced_open_is_shut_for_ever(self, make):
         """Until the operator speaks again."""
         breaker = make()
         breaker.force_open(0.0)
         assert open_ways(breaker) == ["shut"]
+        assert (breaker.shut.until, breaker.shut.refusal) == (math.inf, breaker.refusal)
+        assert (next(breaker.shut.refusals), breaker.not_permitted) == (1, 1)
         breaker.reset(0.0)
         assert open_ways(breaker) == ["straight"]
 
@@ -92,6 +107,29 @@ class TestOpenWays:
         before = breaker.not_permitted
         next(breaker.shut.refusals)
         assert breaker.not_permitted == before + 1
+
+
+class TestFailuresThatCannotTrip:
+    """A failure in a window that is some short of tripping is booked, and that is all."""
+
+    def test_one_is_booked_without_being_judged(self, make):
+        """Nothing is measured for it; what stands there is what its admission compared."""
+        breaker = make(minimum_calls=9)
+        breaker.play("F")
+        assert breaker.breaker.facts["calls"] == 1
+        assert breaker.current.allowed_failures == 3
+        breaker.play("F")
+        assert breaker.breaker.facts == {"stalled": 0}
+        assert breaker.current.allowed_failures == 2
+        assert breaker.tally == (2, 2, 0)
+
+    def test_the_first_that_may_trip_is_judged(self, make):
+        """And trips."""
+        breaker = make(minimum_calls=9)
+        breaker.play("....FFFF")
+        assert breaker.state is S.CLOSED
+        breaker.play("F")
+        assert breaker.state is S.OPEN
 
 
 class TestTheEndOfAStraightCall:
