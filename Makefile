@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 PREVIOUS := .venv-previous
 BENCH := .venv-bench
+MUTANTS := .venv-mutants
+JOBS ?= 1
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types contracts bite unit previous bench scenarios diagrams clean
+.PHONY: help demo test lint types contracts bite unit previous bench scenarios mutants diagrams clean
 
 help:
 	@echo "make demo   set up, then run the scripted outage on loopback (about 20 s)"
@@ -15,6 +17,7 @@ help:
 	@echo "make bite   set up, then hunt every mutant of the tables (about a minute)"
 	@echo "make bench  set up, then print the speed ratios of docs/benchmarks.md"
 	@echo "make scenarios  set up, then print what seven libraries' breakers do in the same scenarios"
+	@echo "make mutants  set up, then write docs/evidence.md: which changes of the core no test notices"
 
 $(VENV)/demo.stamp: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fsm_fallback needs Python >= 3.11; set PYTHON=/path/to/python3.11")'
@@ -39,6 +42,13 @@ $(BENCH)/stamp: pyproject.toml
 	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet 'pip>=25.1'
 	$(BENCH)/bin/python -m pip install --quiet --editable . --group bench
+	@touch $@
+
+# The tool that changes the core, pinned: another version makes other changes.
+$(MUTANTS)/stamp: pyproject.toml
+	@test -x $(MUTANTS)/bin/python || $(PYTHON) -m venv $(MUTANTS)
+	$(MUTANTS)/bin/python -m pip install --quiet 'pip>=25.1'
+	$(MUTANTS)/bin/python -m pip install --quiet --editable . --group mutants
 	@touch $@
 
 demo: $(VENV)/demo.stamp
@@ -77,5 +87,8 @@ bench: $(BENCH)/stamp
 scenarios: $(BENCH)/stamp
 	@$(BENCH)/bin/python benchmarks/scenarios.py
 
+mutants: $(MUTANTS)/stamp
+	$(MUTANTS)/bin/python docs/evidence.py --jobs $(JOBS)
+
 clean:
-	rm -rf $(VENV) $(PREVIOUS) $(BENCH)
+	rm -rf $(VENV) $(PREVIOUS) $(BENCH) $(MUTANTS) .mutants
