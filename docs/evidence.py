@@ -6,7 +6,7 @@ stands for no mutant any more, is an error.
 
 mutmut leaves out decorated functions and `__setattr__`. So what it gets is a copy of the sources in
 which `@property def name` reads `name = property(_made_name)`, and the like: the same program, in
-words it mutates.
+words it mutates. Caches are left out, for what they remember hides a mutant.
 """  # noqa: INP001  # a script beside the page it writes
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ def undecorated(source: str) -> str:
         name, indent = function.name, " " * function.col_offset
         value = MADE + name
         for decorator in reversed(function.decorator_list):
-            value = f"{ast.unparse(decorator)}({value})"
             lines[decorator.lineno - 1] = "\n"
+            if "cache" not in (words := ast.unparse(decorator)):
+                value = f"{words}({value})"
         head = function.lineno - 1
         lines[head] = lines[head].replace(f"def {name}(", f"def {MADE}{name}(")
         lines.insert(function.end_lineno or 0, f"\n{indent}{name} = {value}\n")
@@ -204,9 +205,10 @@ def scores(by_file: dict[Path, Score]) -> str:
     for name, each in [*named, ("all", whole)]:
         counts = (each.mutants, each.killed, each.timed_out, each.survived, each.percent)
         rows.append(f"| {name} | " + " | ".join(map(str, counts)) + " |")
-    today = dt.datetime.now(tz=dt.UTC).date()
+    ended_at = (COPY / "mutants" / "mutmut-stats.json").stat().st_mtime
+    day = dt.datetime.fromtimestamp(ended_at, tz=dt.UTC).date()
     tools = f"mutmut {version('mutmut')}, Python {platform.python_version()}"
-    return f"Measured on {today} with {tools}.\n\n" + "\n".join(rows) + "\n"
+    return f"Measured on {day} with {tools}.\n\n" + "\n".join(rows) + "\n"
 
 
 def judged(found: dict[Survivor, str]) -> str:

@@ -230,7 +230,6 @@ class TestForeignSnapshots:
 
     def test_a_digest_is_of_the_table_and_the_parameters_in_force(self):
         """As the table makes it, though it is made once."""
-        digest_of.cache_clear()
         config = BreakerConfig(jitter=0.2)
         assert digest_of(config) == BREAKER.digest(config.in_force)
         assert digest_of(config) != BREAKER.digest()
