@@ -449,6 +449,12 @@ class TestRecords:
             "generation": 1,
         }
 
+    def test_a_record_of_a_plain_success_says_that_it_could_not_trip(self, make):
+        """Nothing else was measured for it."""
+        steps = []
+        make(record=steps.append, stays=True).play(".")
+        assert steps[-1].because == {"stalled": 0, "may_trip": False}
+
     def test_a_record_of_a_release_compares_nothing(self, make):
         """There is no evidence in it."""
         steps = []

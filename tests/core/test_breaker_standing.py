@@ -1,9 +1,12 @@
 """How a breaker begins: at birth, and from the snapshot of another."""
 
+import inspect
+
 import attrs
 import pytest
 
 from fsm_fallback import BreakerConfig, BreakerState, ConfigurationError, CountWindow, TimeWindow
+from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.snapshot import digest_of
 
@@ -99,6 +102,21 @@ class TestBirth:
         breaker.reset(0.0)
         breaker.play("F")
         assert (breaker.state, breaker.opened_for) == (S.OPEN, 30.0)
+
+    def test_it_is_told_no_more_than_these(self):
+        """How it stands is nobody's to give; what was not given is plain."""
+        given = ["name", "config", "now", "owner", "record", "record_stays", "sample"]
+        assert list(inspect.signature(Breaker).parameters) == given
+        breaker = Breaker("openai")
+        assert [getattr(breaker, name) for name in given] == [
+            "openai",
+            BreakerConfig(),
+            0.0,
+            None,
+            None,
+            False,
+            0.5,
+        ]
 
     def test_a_birth_is_no_news(self, make):
         """Nothing has happened, so nothing is recorded."""

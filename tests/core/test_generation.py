@@ -3,6 +3,7 @@
 Threads draw while others look; here a look is made to meet a draw.
 """
 
+import inspect
 import math
 
 import pytest
@@ -171,6 +172,16 @@ class TestEnteringAndLeaving:
         number = generation.enter(0.0)
         generation.end()
         assert generation.leave(number, 1.0) > generation.ended
+
+
+def test_a_generation_begins_with_nothing():
+    """It is told its number, its beginning, its ledger, the numbers to draw, and what is slow."""
+    given = ["number", "since", "ledger", "admissions", "slow_after"]
+    assert list(inspect.signature(Generation).parameters) == given
+    generation = Generation(3, 7.0, TEN.ledger(), numbers(1), None)
+    assert (generation.number, generation.since, generation.ended) == (3, 7.0, None)
+    assert (generation.allowed_failures, generation.failures_in_a_row) == (0, 0)
+    assert (generation.straight_outcomes, generation.tally(7.0)) == (0, (0, 0, 0))
 
 
 class TestAllowedFailures:
