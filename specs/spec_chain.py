@@ -306,4 +306,4 @@ def test_the_chain_keeps_its_word() -> None:
         TheChainKeepsItsWord,
         settings=settings(stateful_step_count=60, max_examples=max(300, settings().max_examples)),
     )
-    FLOOR.assert_reached(5)
+    FLOOR.assert_reached(20 if settings().derandomize else 5)  # `ci` always draws the same

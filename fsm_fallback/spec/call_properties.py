@@ -88,48 +88,56 @@ class CallAct:
 
 @promise.obliges(
     "open-breaker-not-called",
-    "No provider is called while its breaker is open.",
     on="called",
     guarantee=1,
 )
 def open_breaker_not_called(act: CallAct) -> bool:
-    """Whatever other calls did to the breaker meanwhile."""
+    """No provider is called while its breaker is open.
+
+    Whatever other calls did to the breaker meanwhile.
+    """
     return act.stands not in _SHUT
 
 
 @promise.obliges(
     "nothing-after-the-end",
-    "No provider is called twice by one call, and none after an answer or a cancellation.",
     on="called",
     guarantee=7,
 )
 def nothing_after_the_end(act: CallAct) -> bool:
-    """One answer is enough."""
+    """No provider is called twice by one call, and none after an answer or a cancellation.
+
+    One answer is enough.
+    """
     left = any(isinstance(error, asyncio.CancelledError) for error in act.raised)
     return act.provider not in act.called and not act.answers and not left
 
 
 @promise.obliges(
     "answer-handed-over",
-    "What a provider answered is returned, the very object.",
     on="ended",
     when=lambda act: bool(act.answers),
     guarantee=7,
 )
 def answer_handed_over(act: CallAct) -> bool:
-    """Untouched, and no error beside it."""
+    """What a provider answered is returned, the very object.
+
+    Untouched, and no error beside it.
+    """
     return act.error is None and act.value is act.answers[-1]
 
 
 @promise.obliges(
     "errors-preserved-in-order",
-    "A call that fails raises a group of every error, the very objects, in the order they came.",
     on="ended",
     when=lambda act: isinstance(act.error, ChainFailed) and bool(act.raised),
     guarantee=2,
 )
 def errors_preserved_in_order(act: CallAct) -> bool:
-    """And its trail names who raised them, in that order."""
+    """A call that fails raises a group of every error, the very objects, in the order they came.
+
+    And its trail names who raised them, in that order.
+    """
     failed = act.error
     if not isinstance(failed, ChainFailed) or len(failed.exceptions) != len(act.raised):
         return False
@@ -140,13 +148,15 @@ def errors_preserved_in_order(act: CallAct) -> bool:
 
 @promise.obliges(
     "failure-is-told",
-    "A call ends with an answer, with a failure of its chain, or as its caller left; no other way.",
     on="ended",
     when=lambda act: not act.answers,
     guarantee=7,
 )
 def failure_is_told(act: CallAct) -> bool:
-    """A cancellation passes through untouched; anything else is a `ChainFailed`."""
+    """A call ends with an answer, with a failure of its chain, or as its caller left; no other way.
+
+    A cancellation passes through untouched; anything else is a `ChainFailed`.
+    """
     if act.raised and isinstance(act.raised[-1], asyncio.CancelledError):
         return act.error is act.raised[-1]
     return isinstance(act.error, ChainFailed)
@@ -154,35 +164,41 @@ def failure_is_told(act: CallAct) -> bool:
 
 @promise.obliges(
     "every-lease-comes-back",
-    "A breaker has as many leases out as its provider has calls, and none when all have ended.",
     on="stepped",
     guarantee=3,
 )
 def every_lease_comes_back(act: CallAct) -> bool:
-    """Cancelled ones, too."""
+    """A breaker has as many leases out as its provider has calls, and none when all have ended.
+
+    Cancelled ones, too.
+    """
     return all(count == act.out.get(name, 0) for name, count in act.in_flight.items())
 
 
 @promise.obliges(
     "overlapping-probe-budget",
-    "However many calls overlap, no breaker has more probes out than it may.",
     on="stepped",
     guarantee=4,
 )
 def overlapping_probe_budget(act: CallAct) -> bool:
-    """`probe_concurrency` of its parameters."""
+    """However many calls overlap, no breaker has more probes out than it may.
+
+    `probe_concurrency` of its parameters.
+    """
     return all(count <= act.probe_concurrency for count in act.probes.values())
 
 
 @promise.obliges(
     "leaving-leaves-no-evidence",
-    "A caller who leaves changes nothing that a breaker holds for or against its provider.",
     on="stepped",
     when=lambda act: act.evidence_before is not None,
     guarantee=8,
 )
 def leaving_leaves_no_evidence(act: CallAct) -> bool:
-    """State and evidence are as they were."""
+    """A caller who leaves changes nothing that a breaker holds for or against its provider.
+
+    State and evidence are as they were.
+    """
     return act.evidence == act.evidence_before
 
 

@@ -19,51 +19,61 @@ promise: Final = Promises("classifier")
 
 @promise.obliges(
     "classifier-ends",
-    "A classifier comes to an end; a call waits for it.",
 )
 def classifier_ends(act: ClassifierAct) -> bool:
-    """No loop over a cause that is its own cause, no waiting."""
+    """A classifier comes to an end; a call waits for it.
+
+    No loop over a cause that is its own cause, no waiting.
+    """
     return act.reply.ended
 
 
 @promise.obliges(
     "classifier-answers-a-fault",
-    "A classifier answers a Fault for every exception, and raises nothing.",
     when=lambda act: act.reply.ended,
 )
 def classifier_answers_a_fault(act: ClassifierAct) -> bool:
-    """Not None, not a kind alone, and not an exception on top of the one it was given."""
+    """A classifier answers a Fault for every exception, and raises nothing.
+
+    Not None, not a kind alone, and not an exception on top of the one it was given.
+    """
     return act.reply.error is None and act.fault is not None
 
 
 @promise.obliges(
     "classifier-is-deterministic",
-    "One exception read twice means the same.",
     when=lambda act: act.reply.ended,
 )
 def classifier_is_deterministic(act: ClassifierAct) -> bool:
-    """Kind and scope; the seconds to wait may be counted from the clock."""
+    """One exception read twice means the same.
+
+    Kind and scope; the seconds to wait may be counted from the clock.
+    """
     return act.again.ended and same_fault(act.reply, act.again)
 
 
 @promise.obliges(
     "cancellation-is-neutral",
-    "A caller who leaves is no evidence: a cancellation is neither a failure nor a hold.",
     when=lambda act: act.is_cancelled and act.fault is not None,
     guarantee=8,
 )
 def cancellation_is_neutral(act: ClassifierAct) -> bool:
-    """Else a client that hangs up often enough would open a breaker for everybody."""
+    """A caller who leaves is no evidence: a cancellation is neither a failure nor a hold.
+
+    Else a client that hangs up often enough would open a breaker for everybody.
+    """
     return act.fault is not None and act.fault.outcome is Outcome.NEUTRAL
 
 
 @promise.obliges(
     "reading-changes-nothing",
-    "An exception that was read is as it was: its arguments, its causes, its notes.",
     guarantee=2,
 )
 def reading_changes_nothing(act: ClassifierAct) -> bool:
-    """Whoever catches the group in the end gets the errors as the providers raised them."""
+    """An exception that was read is as it was: its arguments, its causes, its notes.
+
+    Whoever catches the group in the end gets the errors as the providers raised them.
+    """
     return act.is_untouched
 
 

@@ -71,10 +71,12 @@ class Judge:
         for each in found:
             if each.id in known or (each.sources and source not in each.sources):
                 continue
-            if each.when(act):
-                self.seen[each.id] += 1
-                if not each.then(act):
-                    return each
+            if not each.when(act):
+                continue
+            kept = each.then(act)
+            self.seen[each.id] += kept or each.kind != "sometimes"
+            if not kept and each.kind != "sometimes":
+                return each
         return None
 
     def goals(self, standings: Sequence[tuple[str, Any]]) -> list[tuple[Property, bool]]:
@@ -86,7 +88,7 @@ class Judge:
 
     def _of_steps(self, of: str, trigger: str) -> Iterable[Property]:
         for each in self.properties:
-            if each.of == of and each.kind in ("obliges", "never"):
+            if each.of == of and each.kind in ("obliges", "never", "sometimes"):
                 if not each.triggers or trigger in each.triggers:
                     yield each
 
@@ -192,6 +194,7 @@ class Explorer:
         is_complete = self._search()
         if not (self._stops and self._broken):
             self._look_for_ways_home()
+            self._look_for_what_never_happened()
         for each in self._judge.deadlock.values():
             self._judge.seen[each.id] += self._transitions
         rows, guards = self._counted()
@@ -328,6 +331,11 @@ class Explorer:
             if lost is not None:
                 told = self._told(each, lost)
                 self._broken[each.id] = attrs.evolve(told, why="from here no way leads back")
+
+    def _look_for_what_never_happened(self) -> None:
+        for each in self._judge.properties:
+            if each.kind == "sometimes" and not self._judge.seen[each.id]:
+                self._broken[each.id] = Broken(each, 0, (), "it never happened in this scope")
 
     def _counted(
         self,

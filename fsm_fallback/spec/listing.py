@@ -8,6 +8,7 @@ from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain import CHAIN
 from fsm_fallback.core.table import Table
 from fsm_fallback.spec.breaker_properties import BREAKER_PROPERTIES
+from fsm_fallback.spec.call_properties import CALL_PROPERTIES
 from fsm_fallback.spec.chain_properties import CHAIN_PROPERTIES
 from fsm_fallback.spec.classifier_properties import CLASSIFIER_PROPERTIES
 from fsm_fallback.spec.coverage import every_guard_both_ways, every_row_fires
@@ -29,6 +30,7 @@ def all_properties() -> tuple[Property, ...]:
         every_row_fires("chain"),
         every_guard_both_ways("chain"),
         *DRIVER_PROPERTIES,
+        *CALL_PROPERTIES,
         *STRATEGY_PROPERTIES,
         *CLASSIFIER_PROPERTIES,
         *STORE_PROPERTIES,

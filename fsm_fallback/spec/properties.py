@@ -106,7 +106,6 @@ class Promises:
     def obliges(
         self,
         id: str,  # noqa: A002  # the property's
-        sentence: str | None = None,
         *,
         on: str = "",
         sources: Iterable[Enum] = (),
@@ -114,43 +113,51 @@ class Promises:
         guarantee: int | None = None,
     ) -> Callable[[Callable[[Any], bool]], Property]:
         """A property of steps; `on` names its triggers, separated by spaces."""
-        return self._of_kind(
-            "obliges", id, sentence, guarantee, tuple(on.split()), tuple(sources), when
-        )
+        return self._of_kind("obliges", id, guarantee, tuple(on.split()), tuple(sources), when)
 
     def never(
         self,
         id: str,  # noqa: A002  # as above
-        sentence: str | None = None,
         *,
         guarantee: int | None = None,
     ) -> Callable[[Callable[[Any], bool]], Property]:
         """A property of states: the decorated function says whether one is as it must be."""
-        return self._of_kind("never", id, sentence, guarantee, (), (), _always)
+        return self._of_kind("never", id, guarantee, (), (), _always)
+
+    def sometimes(
+        self,
+        id: str,  # noqa: A002  # as above
+        *,
+        on: str = "",
+        sources: Iterable[Enum] = (),
+        guarantee: int | None = None,
+    ) -> Callable[[Callable[[Any], bool]], Property]:
+        """A property of runs: the decorated function says whether an act is the one looked for."""
+        triggers = tuple(on.split())
+        return self._of_kind("sometimes", id, guarantee, triggers, tuple(sources), _always)
 
     def can_always(
         self,
         id: str,  # noqa: A002  # as above
-        sentence: str | None = None,
         *,
         guarantee: int | None = None,
     ) -> Callable[[Callable[[Any], bool]], Property]:
         """A property of graphs: the decorated function says whether a state is the goal."""
-        return self._of_kind("can_always", id, sentence, guarantee, (), (), _always)
+        return self._of_kind("can_always", id, guarantee, (), (), _always)
 
     def no_deadlock(self, id: str, sentence: str, *, guarantee: int | None = None) -> Property:  # noqa: A002
         """A property of graphs that needs no function."""
-        return self._of_kind("no_deadlock", id, sentence, guarantee, (), (), _always)(_always)
+        return self._of_kind("no_deadlock", id, guarantee, (), (), _always, sentence)(_always)
 
     def _of_kind(
         self,
         kind: Kind,
         id: str,  # noqa: A002  # as above
-        sentence: str | None,
         guarantee: int | None,
         triggers: tuple[str, ...],
         sources: tuple[Enum, ...],
         when: Callable[[Any], bool],
+        sentence: str | None = None,
     ) -> Callable[[Callable[[Any], bool]], Property]:
         def made(then: Callable[[Any], bool]) -> Property:
             if id in self.all:

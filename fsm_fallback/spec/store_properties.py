@@ -76,94 +76,110 @@ def _is_reached(act: StoreAct) -> bool:
 
 @promise.obliges(
     "store-answers",
-    "A store that can be reached raises nothing.",
     when=lambda act: not act.is_lost,
 )
 def store_answers(act: StoreAct) -> bool:
-    """Stale versions and unknown leases are answers, not errors."""
+    """A store that can be reached raises nothing.
+
+    Stale versions and unknown leases are answers, not errors.
+    """
     return act.error is None
 
 
 @promise.obliges(
     "lost-store-says-so",
-    "A store that cannot be reached raises StoreUnavailable, and nothing else.",
     when=lambda act: act.is_lost,
     guarantee=15,
 )
 def lost_store_says_so(act: StoreAct) -> bool:
-    """A breaker goes on alone then; it cannot if it is told something untrue."""
+    """A store that cannot be reached raises StoreUnavailable, and nothing else.
+
+    A breaker goes on alone then; it cannot if it is told something untrue.
+    """
     return isinstance(act.error, StoreUnavailable)
 
 
 @promise.obliges(
     "merged-counts-equal-the-sum",
-    "What a store counts is the sum of all that was added, each batch once.",
     on="merge",
     when=lambda act: _is_reached(act) and act.is_current,
     guarantee=15,
 )
 def merged_counts_equal_the_sum(act: StoreAct) -> bool:
-    """Nothing is lost with the store, and nothing counts twice that was sent twice."""
+    """What a store counts is the sum of all that was added, each batch once.
+
+    Nothing is lost with the store, and nothing counts twice that was sent twice.
+    """
     return isinstance(act.value, tuple) and tuple(act.value) == tuple(act.counted)
 
 
 @promise.obliges(
     "late-merge-adds-nothing",
-    "Counts of an older version are refused: a move has begun with empty evidence.",
     on="merge",
     when=lambda act: _is_reached(act) and not act.is_current,
     guarantee=5,
 )
 def late_merge_adds_nothing(act: StoreAct) -> bool:
-    """None says so; what the present version holds then is judged by the next merge."""
+    """Counts of an older version are refused: a move has begun with empty evidence.
+
+    None says so; what the present version holds then is judged by the next merge.
+    """
     return act.value is None
 
 
 @promise.obliges(
     "one-wins-a-race",
-    "Of two who would move a breaker from one version, one does.",
     on="move",
     when=_is_reached,
     guarantee=15,
 )
 def one_wins_a_race(act: StoreAct) -> bool:
-    """The version is the fence: who names it while it is the fleet's wins, and takes it away."""
+    """Of two who would move a breaker from one version, one does.
+
+    The version is the fence: who names it while it is the fleet's wins, and takes it away.
+    """
     return act.value is act.is_current
 
 
 @promise.obliges(
     "fleet-probe-budget",
-    "The fleet never has more probes out than its limit.",
     on="take_probe",
     when=lambda act: _is_reached(act) and act.probes >= act.limit,
     guarantee=15,
 )
 def fleet_probe_budget(act: StoreAct) -> bool:
-    """However many processes ask."""
+    """The fleet never has more probes out than its limit.
+
+    However many processes ask.
+    """
     return act.value is None
 
 
 @promise.obliges(
     "free-slot-is-given",
-    "A slot that is free is given to whoever asks, whether it was given back or has expired.",
     on="take_probe",
     when=lambda act: _is_reached(act) and act.probes < act.limit,
     guarantee=6,
 )
 def free_slot_is_given(act: StoreAct) -> bool:
-    """Else a process that dies with its lease would keep a provider away for ever."""
+    """A slot that is free is given to whoever asks, whether it was given back or has expired.
+
+    Else a process that dies with its lease would keep a provider away for ever.
+    """
     return isinstance(act.value, str) and bool(act.value)
 
 
 @promise.obliges(
     "leases-expire",
-    "A lease that is not given back is free again when its time is over, to the instant.",
     on="take_probe",
     when=lambda act: _is_reached(act) and act.is_after_expiry and act.probes < act.limit,
     guarantee=15,
 )
 def leases_expire(act: StoreAct) -> bool:
-    """By the store's clock; a process that is gone gives nothing back."""
+    """A lease that is not given back is free again when its time is over, to the instant.
+
+    By the store's clock; a process that is gone gives nothing back.
+    """
     return act.value is not None
 
 

@@ -36,44 +36,52 @@ def _named(act: StrategyAct) -> list[object]:
 
 @promise.obliges(
     "strategy-never-raises",
-    "A strategy answers every question, and raises nothing.",
     when=lambda act: act.order.ended,
     guarantee=14,
 )
 def strategy_never_raises(act: StrategyAct) -> bool:
-    """Neither `order` nor going through its answer raises."""
+    """A strategy answers every question, and raises nothing.
+
+    Neither `order` nor going through its answer raises.
+    """
     return act.order.error is None
 
 
 @promise.obliges(
     "strategy-ends",
-    "A strategy comes to an end, and so does its answer.",
     guarantee=14,
 )
 def strategy_ends(act: StrategyAct) -> bool:
-    """No loop in `order`, and no answer without end."""
+    """A strategy comes to an end, and so does its answer.
+
+    No loop in `order`, and no answer without end.
+    """
     return act.order.ended
 
 
 @promise.obliges(
     "answers-a-tuple",
-    "An answer is a tuple: a chain goes through it while other calls are ordered.",
     when=_is_whole,
     guarantee=14,
 )
 def answers_a_tuple(act: StrategyAct) -> bool:
-    """Not a list that somebody may change, not a generator that is used up."""
+    """An answer is a tuple: a chain goes through it while other calls are ordered.
+
+    Not a list that somebody may change, not a generator that is used up.
+    """
     return act.order.kind == "tuple"
 
 
 @promise.obliges(
     "never-invents",
-    "Whatever stands in an answer is a candidate, the very object, or a Skip that names one.",
     when=_is_whole,
     guarantee=14,
 )
 def never_invents(act: StrategyAct) -> bool:
-    """No copies, no providers of another call, no None."""
+    """Whatever stands in an answer is a candidate, the very object, or a Skip that names one.
+
+    No copies, no providers of another call, no None.
+    """
     return all(
         item.provider in act.names
         if isinstance(item, Skip)
@@ -84,36 +92,42 @@ def never_invents(act: StrategyAct) -> bool:
 
 @promise.obliges(
     "never-repeats",
-    "No candidate stands in an answer twice, be it to be asked or skipped.",
     when=_is_whole,
     guarantee=14,
 )
 def never_repeats(act: StrategyAct) -> bool:
-    """Each at most once, a Skip counted as its candidate."""
+    """No candidate stands in an answer twice, be it to be asked or skipped.
+
+    Each at most once, a Skip counted as its candidate.
+    """
     named = _named(act)
     return all(named.count(name) <= 1 for name in act.names)
 
 
 @promise.obliges(
     "never-drops",
-    "Every candidate stands in the answer, be it to be asked or skipped.",
     when=_is_whole,
     guarantee=14,
 )
 def never_drops(act: StrategyAct) -> bool:
-    """A candidate that cannot serve is skipped, and the trail says so; none is just left out."""
+    """Every candidate stands in the answer, be it to be asked or skipped.
+
+    A candidate that cannot serve is skipped, and the trail says so; none is just left out.
+    """
     named = _named(act)
     return all(name in named for name in act.names)
 
 
 @promise.obliges(
     "skip-names-a-need",
-    "A Skip says in words what its candidate lacks, and in no word of a breaker's.",
     when=lambda act: _is_whole(act) and any(isinstance(item, Skip) for item in act.order.items),
     guarantee=14,
 )
 def skip_names_a_need(act: StrategyAct) -> bool:
-    """`"open"` would be told as the refusal of a breaker that nobody asked."""
+    """A Skip says in words what its candidate lacks, and in no word of a breaker's.
+
+    `"open"` would be told as the refusal of a breaker that nobody asked.
+    """
     return all(
         _is_text(item.reason) and item.reason not in _REFUSALS
         for item in act.order.items
@@ -123,12 +137,14 @@ def skip_names_a_need(act: StrategyAct) -> bool:
 
 @promise.obliges(
     "same-sample-same-order",
-    "Asked the same with the same sample, a strategy answers the same.",
     when=lambda act: _is_whole(act) or act.again.is_whole,
     guarantee=14,
 )
 def same_sample_same_order(act: StrategyAct) -> bool:
-    """The sample is the only chance there is: no clock, counter or random numbers of its own."""
+    """Asked the same with the same sample, a strategy answers the same.
+
+    The sample is the only chance there is: no clock, counter or random numbers of its own.
+    """
     return same_order(act.order, act.again)
 
 

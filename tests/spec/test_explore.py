@@ -224,6 +224,27 @@ def test_a_scope_tells_itself():
     )
 
 
+def test_what_should_happen_sometimes_and_never_does_is_told():
+    """A property of runs is broken by a whole scope in which nothing is as it says."""
+    promise = Promises("breaker")
+
+    @promise.sometimes("opens", on="fail")
+    def opens(act):
+        """A failure opens the breaker."""
+        return act.after.state is S.OPEN
+
+    @promise.sometimes("opens-for-hours", on="fail")
+    def opens_for_hours(act):
+        """A failure opens the breaker for hours."""
+        return act.after.open_until is not None and act.after.open_until > 3600
+
+    found = explore(properties=tuple(promise.all.values()))
+    (never,) = found.broken
+    assert (never.promise, never.steps) == (opens_for_hours, ())
+    assert never.why == "it never happened in this scope"
+    assert found.seen["opens"] > 0
+
+
 def test_without_a_property_for_it_what_raises_goes_on_its_way():
     """An explorer that is not asked about deadlocks hides no error."""
     with pytest.raises(RuntimeError, match="no pencil"):
