@@ -119,11 +119,17 @@ def check(
     type=click.Path(exists=True, dir_okay=False),
     help="TOML with the equal mutants that are known, and why; any other one is a problem.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=1, help="How many processes hunt.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many processes hunt.",
+)
 def bite(thing: str | None, equivalent: str | None, jobs: int) -> int:
     """Hunt the mutants of a table: THING, or the library's own two.
 
-    The exit code is 1 if one survives.
+    It takes a minute or two of one processor. The exit code is 1 if a mutant survives.
     """
     from fsm_fallback.spec.bite import breaker_prey, chain_prey, read_equivalent  # noqa: PLC0415  # as above
     from fsm_fallback.spec.subjects import kind_of, load  # noqa: PLC0415  # as above
@@ -153,11 +159,12 @@ def _hunt(name: str, make: Callable[[], Prey], known: Mapping[str, str] | None, 
         fated = tuple(hunt(make())) if jobs == 1 else hunt_in_processes(make, jobs)
     catch = Catch(name, broken, fated, known)
     audited = sum(each.is_audited for each in fated)
-    click.echo(
-        f"{name}: {len(fated)} mutants, {len(catch.of('killed'))} killed, "
-        f"{len(catch.of('equal'))} equal, {len(catch.of('survived'))} survived "
-        f"(the audit alone refuses {audited})"
-    )
+    if broken is None:
+        click.echo(
+            f"{name}: {len(fated)} mutants, {len(catch.of('killed'))} killed, "
+            f"{len(catch.of('equal'))} equal, {len(catch.of('survived'))} survived "
+            f"(the audit alone refuses {audited})"
+        )
     for each in catch.of("equal"):
         reason = "" if known is None else f": {known.get(each.mutant.id, 'not listed')}"
         click.echo(f"  equal  {each.mutant.id}{reason}")
@@ -168,25 +175,27 @@ def _hunt(name: str, make: Callable[[], Prey], known: Mapping[str, str] | None, 
 
 
 def _show(section: Section, tell: str) -> None:
-    click.echo(f"{section.title}: {'kept' if section.kept else 'BROKEN'}")
+    """The verdicts; told as something else than a story, counterexamples have stdout alone."""
+    aside = tell != "story"
+    click.echo(f"{section.title}: {'kept' if section.kept else 'BROKEN'}", err=aside)
     for scope in section.scopes:
-        click.echo(f"  {scope}")
+        click.echo(f"  {scope}", err=aside)
     for problem in section.problems:
-        click.echo(f"  BROKEN {problem}")
+        click.echo(f"  BROKEN {problem}", err=aside)
     lines = [
         (
-            "kept" if each.kept else "BROKEN",
+            "BROKEN" if not each.kept else "kept" if each.cases else "not tried",
             each.promise.id,
             each.promise.kind,
-            f"{each.cases:,}" if each.cases else "never applied",
+            f"{each.cases:,}",
         )
         for each in section.verdicts
     ]
-    click.echo(_columns([("verdict", "property", "kind", "cases"), *lines], indent=2))
+    click.echo(_columns([("verdict", "property", "kind", "cases"), *lines], indent=2), err=aside)
     told = {each.broken.promise.id: each for each in section.counterexamples}
     for each in section.verdicts:
         if each.history is not None:
-            click.echo(f"{each.promise.id}: {each.promise.sentence}")
+            click.echo(f"{each.promise.id}: {each.promise.sentence}", err=aside)
             found = told.get(each.promise.id)
             click.echo(each.history if found is None else _told(found, tell))
 

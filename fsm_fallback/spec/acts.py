@@ -16,7 +16,7 @@ from fsm_fallback.core.outcome import Fault
 if TYPE_CHECKING:
     from fsm_fallback.core.breaker import Breaker
     from fsm_fallback.core.events import BreakerStep
-    from fsm_fallback.core.lease import Lease
+    from fsm_fallback.core.lease import Lease, Refusal
     from fsm_fallback.core.parameters import BreakerConfig
     from fsm_fallback.core.table import Row
 
@@ -111,8 +111,9 @@ class BreakerAct(NamedTuple):
         before: How it stood.
         after: How it stands.
         lease: The lease that came back, as it stood before; None where none did.
+        returned: The same lease as it stands now.
         granted: The lease that was given, as it stands; None where none was.
-        settled: Whether `lease` is settled now.
+        refusal: The word for a caller who was refused; None where none was.
         foreseen: What `would_admit` said just before an `admit`; None if nobody asked.
         named: Until when a `hold` was named; None for other triggers.
         fault: The fault that came with it.
@@ -121,6 +122,8 @@ class BreakerAct(NamedTuple):
         hanging: The notebook: how many other calls of this generation are slow already.
         deadlines: The notebook: when the probes that are out are overdue.
         since: The notebook: when this generation began.
+        took: The notebook: how long the call took, up to its first output if it had one.
+        last_fault: The notebook: the fault of the latest failure of this generation.
         records: What was recorded.
     """
 
@@ -131,8 +134,9 @@ class BreakerAct(NamedTuple):
     before: BreakerStanding
     after: BreakerStanding
     lease: LeaseStanding | None
+    returned: LeaseStanding | None
     granted: LeaseStanding | None
-    settled: bool
+    refusal: Refusal | None
     foreseen: bool | None
     named: float | None
     fault: Fault | None
@@ -141,6 +145,8 @@ class BreakerAct(NamedTuple):
     hanging: int
     deadlines: tuple[float, ...]
     since: float
+    took: float
+    last_fault: Fault | None
     records: tuple[BreakerStep, ...]
 
     @property
@@ -178,10 +184,7 @@ class BreakerAct(NamedTuple):
     def is_slow(self) -> bool:
         """Whether the call that came back was slow."""
         limit = self.config.slow_call_duration
-        if limit is None or self.lease is None:
-            return False
-        took = self.lease.duration
-        return (self.now - self.lease.admitted_at if took is None else took) >= limit
+        return limit is not None and self.lease is not None and self.took >= limit
 
     @property
     def outcome(self) -> Outcome:

@@ -6,7 +6,7 @@ between two standings without one; beside the answer an act carries what a bysta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, ClassVar, Final, NamedTuple
 
 import attrs
@@ -163,8 +163,8 @@ def ask_classifier(
 ) -> ClassifierAct:
     """Give an exception to a classifier, twice."""
     was = _standing_of(error)
-    reply = patience.ask(classifier, error)
-    again = patience.ask(classifier, error) if reply.ended else reply
+    reply = _closed(patience.ask(classifier, error))
+    again = _closed(patience.ask(classifier, error)) if reply.ended else reply
     is_untouched = all(new is old for new, old in zip(_standing_of(error), was, strict=True))
     return ClassifierAct(name, error, is_cancellation(error), reply, again, is_untouched)
 
@@ -208,10 +208,21 @@ def shown_error(error: BaseException) -> str:
     return words if is_plain else f"{whose}.{words}"
 
 
+def _closed(reply: Reply) -> Reply:
+    """The same, with a coroutine closed that nobody will await."""
+    if isinstance(reply.value, Coroutine):
+        reply.value.close()
+    return reply
+
+
 def _ordered(
     order: Any, arguments: tuple[Any, ...], limit: int
 ) -> tuple[tuple[Any, ...], str, bool]:
-    answer: Iterable[Any] = order(*arguments)
+    answer: Any = order(*arguments)
+    if isinstance(answer, Coroutine):
+        answer.close()  # nobody will await it
+    if not isinstance(answer, Iterable):
+        return (), type(answer).__name__, True
     items: list[Any] = []
     left: Iterator[Any] = iter(answer)
     for item in left:

@@ -1,17 +1,18 @@
 """Whether the spec bites: every mutant is killed, or shown to be no mutant at all.
 
 A mutant is killed when a property breaks somewhere in the scopes. One that lives is run side by
-side with the original: if in a whole scope no step of the two differs, it is equal, and nobody
-could tell; if one does, it survived, and the spec has a hole. The original itself must live, or the
-harness proves nothing.
+side with the original: if in all scopes, the whole ones among them, no step of the two differs, it
+is equal, and nobody could tell; if one does, it survived, and the spec has a hole. The original
+itself must live, or the harness proves nothing.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 import tomllib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from enum import Enum
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,6 +39,8 @@ from fsm_fallback.spec.tabled import breaker_class, chain_class
 
 _BY_VALUE: Final = (str, int, float, type(None), Enum, Fault, BreakerConfig)
 """What two worlds share the values of; of anything else, what it says of itself."""
+
+_A_LOOK: Final = 0.5  # seconds between looks for the parent
 
 Fate = Literal["killed", "equal", "survived"]
 
@@ -166,7 +169,14 @@ def read_equivalent(path: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
 
 
 def control(prey: Prey) -> str | None:
-    """The property that the original breaks; None, or no hunt proves anything."""
+    """The property that the original breaks; None, or no hunt proves anything.
+
+    Raises:
+        ConfigurationError: If the table names what the model does not have.
+    """
+    problems = [each for each in _audited(prey.table, prey.model) if "is not a method" in each]
+    if problems:
+        raise ConfigurationError(problems)
     return _killer(prey, prey.tabled(prey.table, sound=False))
 
 
@@ -175,7 +185,7 @@ def hunt(prey: Prey, mutants: Iterable[Mutant] | None = None) -> Iterator[Fated]
     for mutant in mutants_of(prey.table, prey.model) if mutants is None else mutants:
         model = prey.tabled(mutant.table, mutated(prey.model, mutant.methods), sound=False)
         killer = _killer(prey, model)
-        is_audited = _is_refused(mutant.table, model)
+        is_audited = bool(_audited(mutant.table, model))
         if killer is not None:
             yield Fated(mutant, "killed", killer, is_audited)
             continue
@@ -191,15 +201,27 @@ def hunt_in_processes(make: Callable[[], Prey], jobs: int) -> tuple[Fated, ...]:
         make: Makes the prey anew in each process; importable by name, as pickle wants it.
         jobs: How many processes.
     """
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        shares = pool.map(_share, [make] * jobs, range(jobs), [jobs] * jobs)
-        # A mutant's methods cannot be sent: by place, with the mutants made here.
-        fates = {place: fate for share in shares for place, fate in share}
+    # Left, by Ctrl-C too, it ends the processes; and they end with this one, however that ends.
+    with get_context("spawn").Pool(jobs, _end_with, (os.getpid(),)) as pool:
+        shares = pool.starmap(_share, [(make, first, jobs) for first in range(jobs)])
+    # A mutant's methods cannot be sent: by place, with the mutants made here.
+    fates = {place: fate for share in shares for place, fate in share}
     prey = make()
     return tuple(
         Fated(mutant, *fates[place])
         for place, mutant in enumerate(mutants_of(prey.table, prey.model))
     )
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_A_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _share(
@@ -217,7 +239,7 @@ def _share(
 def tell_apart(prey: Prey, model: type) -> str | None:
     """The first step in which a class differs from the original; None if none does."""
     original = prey.tabled(prey.table, sound=False)
-    for scope in prey.whole:
+    for scope in (*prey.scopes, *prey.whole):
         twins = [
             Twins(one, other)
             for one, other in zip(
@@ -229,6 +251,8 @@ def tell_apart(prey: Prey, model: type) -> str | None:
             broken = found.broken[0]
             moves = ", ".join(step.move.what for step in broken.steps)
             return f"{moves}: {broken.why}"
+        if scope.depth is None and not found.is_complete:
+            return f"nobody knows: the scope has more than {scope.states} states"
     return None
 
 
@@ -300,12 +324,13 @@ def _killer(prey: Prey, model: type) -> str | None:
     return None
 
 
-def _is_refused(table: Table, model: type) -> bool:
+def _audited(table: Table, model: type) -> tuple[str, ...]:
+    """What the audit says against a table."""
     try:
         audit(table, model)
-    except ConfigurationError:
-        return True
-    return False
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 _AGREE: Final = Property(

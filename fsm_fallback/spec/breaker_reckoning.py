@@ -67,6 +67,12 @@ def hung_calls_trip(act: BreakerAct) -> bool:
     return act.hanging > 0 and too_many_slow(act.config, (*act.outcomes, *[_HANGING] * act.hanging))
 
 
+def is_too_slow(act: BreakerAct) -> bool:
+    """Whether slow calls open a closed breaker, with the outcome that came back."""
+    watched = (*act.outcomes, *[_HANGING] * act.hanging, act.outcome)
+    return too_many_slow(act.config, watched)
+
+
 def verdict(act: BreakerAct) -> str:
     """What a round says with the outcome that came back: `"well"`, `"ill"` or `""`."""
     config = act.config

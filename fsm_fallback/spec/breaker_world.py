@@ -7,8 +7,11 @@ otherwise, and to one tick before them: between two such instants nothing can ch
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Hashable, Iterator, Sequence
+from types import MemberDescriptorType
 from typing import Final, NamedTuple
 
 import attrs
@@ -19,14 +22,16 @@ from fsm_fallback.core.events import BreakerStep
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.core.parameters import BreakerConfig
+from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.spec.acts import (
     BreakerAct,
     BreakerStanding,
+    LeaseStanding,
     Outcome,
     lease_standing,
     standing_of,
 )
-from fsm_fallback.spec.breaker_properties import BY_OPERATORS
+from fsm_fallback.spec.breaker_moves import BY_OPERATORS
 from fsm_fallback.spec.scope import Scope
 
 TICK: Final = 2.0**-10
@@ -63,6 +68,7 @@ class Notebook:
     """Leases of this generation that are out: since when, or None if they gave output."""
     deadlines: dict[int, float] = attrs.field(factory=dict)
     """When the probes among them are overdue."""
+    last_fault: Fault | None = None
 
     def turn(self, now: float) -> None:
         """A new generation began."""
@@ -70,6 +76,7 @@ class Notebook:
         self.outcomes = []
         self.out = {}
         self.deadlines = {}
+        self.last_fault = None
 
 
 @attrs.define(eq=False)
@@ -85,7 +92,8 @@ class Watched:
     series: int = 3
     notes: Notebook = attrs.field(factory=Notebook)
     records: list[BreakerStep] = attrs.field(factory=list)
-    standing: BreakerStanding | None = None
+    outputs: dict[int, float] = attrs.field(factory=dict)
+    """How long each call took up to its first output, of all generations."""
 
     def __attrs_post_init__(self) -> None:
         self.breaker.record_stays = True
@@ -95,8 +103,8 @@ class Watched:
     def admit(self, now: float) -> tuple[Lease | None, BreakerAct]:
         """A caller asks."""
         breaker = self.breaker
-        foreseen = breaker.would_admit(now)
         begin = self._begin(now)
+        foreseen = breaker.would_admit(now)
         lease = breaker.admit(now)
         act = self._end("admit", now, begin, None, None, granted=lease, foreseen=foreseen)
         if lease is not None and breaker.state is not S.DISABLED:
@@ -128,8 +136,9 @@ class Watched:
         was = lease_standing(lease)
         self.breaker.begin_output(lease, now)
         act = self._end("begin_output", now, begin, lease, was)
-        if was.duration is not None or was.settled:  # only the first one counts
+        if lease.number in self.outputs or was.settled:  # only the first one counts
             return act
+        self.outputs[lease.number] = now - lease.admitted_at
         if lease.number in self.notes.out:
             self.notes.out[lease.number] = None
         if lease.number in self.notes.deadlines:
@@ -186,12 +195,14 @@ class Watched:
             breaker.round.failures,
             breaker.round.slow_calls,
             len(breaker.probes),
+            min(breaker.not_permitted, 1),
+            of_its_own(breaker, Breaker),
         )
 
     def key_of_lease(self, lease: Lease, now: float) -> tuple[Hashable, ...]:
         """What makes a difference of a lease that is out, times aside."""
         if lease.generation != self.breaker.generation:
-            return ("late",)
+            return ("late", lease.duration is None)
         limit = self.breaker.config.slow_call_duration
         if limit is None:
             return ("out", lease.deadline is None, lease.duration is None)
@@ -229,7 +240,7 @@ class Watched:
         now: float,
         before: BreakerStanding,
         lease: Lease | None,
-        was: object,
+        was: LeaseStanding | None,
         *,
         granted: Lease | None = None,
         foreseen: bool | None = None,
@@ -255,9 +266,10 @@ class Watched:
             breaker.config,
             before,
             after,
-            was,  # type: ignore[arg-type]  # a LeaseStanding
+            was,
+            None if lease is None else lease_standing(lease),
             None if granted is None else lease_standing(granted),
-            lease is None or lease.settled,
+            breaker.refusal if trigger == "admit" and granted is None else None,
             foreseen,
             named,
             fault,
@@ -266,6 +278,8 @@ class Watched:
             hanging,
             tuple(notes.deadlines.values()),
             notes.since,
+            0.0 if lease is None else self.outputs.get(lease.number, now - lease.admitted_at),
+            notes.last_fault,
             tuple(self.records),
         )
         self.records.clear()
@@ -277,6 +291,10 @@ class Watched:
             notes.deadlines.pop(lease.number, None)
             if trigger in ("succeed", "fail") and act.in_time and before.state is not S.DISABLED:
                 notes.outcomes.append(act.outcome)
+                if trigger == "fail":
+                    notes.last_fault = fault
+        if lease is not None and trigger != "begin_output":
+            self.outputs.pop(lease.number, None)
         return act
 
 
@@ -289,6 +307,29 @@ def fault_of(trigger: str, lease: Lease) -> Fault | None:
         case "hold":
             return Fault(FaultKind.RATE_LIMIT, retry_after=HOLD, message=message)
     return None
+
+
+def of_its_own(thing: object, base: type) -> tuple[tuple[str, str], ...]:
+    """What a user's subclass keeps beside what its base does, for it may make a difference."""
+    cls: type = type(thing)
+    slots, known = _beside(cls, base)
+    kept = {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
+    attributes = getattr(thing, "__dict__", None)
+    if attributes:
+        kept |= {name: value for name, value in attributes.items() if name not in known}
+    return tuple(sorted((name, repr(value)) for name, value in kept.items())) if kept else ()
+
+
+@functools.cache
+def _beside(cls: type, base: type) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The slots a subclass has beside those of its base, and the attributes that the base knows."""
+    slots = [
+        name
+        for each in cls.__mro__[: cls.__mro__.index(base)]
+        for name, slot in vars(each).items()
+        if isinstance(slot, MemberDescriptorType)
+    ]
+    return tuple(slots), frozenset({*dir(base), *inspect.signature(base).parameters})
 
 
 def by_order(left: Sequence[float]) -> tuple[float, ...]:
@@ -327,8 +368,8 @@ class BreakerWorld:
             for trigger in ("succeed", "fail", "release", "hold"):
                 yield Move(trigger, who)
             limit = self.watched.breaker.config.slow_call_duration
-            if lease.duration is None and (limit is not None or lease.deadline is not None):
-                if lease.generation == self.watched.breaker.generation:
+            if limit is not None or lease.deadline is not None:
+                if self.scope.again or lease.number not in self.watched.outputs:
                     yield Move("begin_output", who)
         if self.scope.again and self.spent is not None:
             for trigger in ("succeed", "fail", "release", "hold"):
@@ -397,10 +438,25 @@ class BreakerWorld:
             yield Move("wait", 0, soonest)
 
 
+def made(model: type[Breaker], name: str, config: BreakerConfig) -> Breaker:
+    """A breaker of a class.
+
+    Raises:
+        ConfigurationError: If the class wants other arguments.
+    """
+    try:
+        return model(name, config)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{model.__name__}(name, config) cannot be made: {error}; give every further argument "
+            "a default"
+        ) from error
+
+
 def breaker_worlds(scope: Scope, model: type[Breaker] = Breaker) -> list[BreakerWorld]:
     """A world for each state a breaker may be born in, within a scope."""
     worlds = []
     for birth in scope.births:
         config = attrs.evolve(scope.config, initial_state=birth)
-        worlds.append(BreakerWorld(scope, Watched(model(NAMES[0], config), scope.series)))
+        worlds.append(BreakerWorld(scope, Watched(made(model, NAMES[0], config), scope.series)))
     return worlds

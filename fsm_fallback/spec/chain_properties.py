@@ -237,6 +237,13 @@ def fault_settles_the_lease(act: ChainAct) -> bool:
     return act.settled_with is act.fault
 
 
+@promise.obliges("time-out-is-an-error", on="time_out", guarantee=2)
+def time_out_is_an_error(act: ChainAct) -> bool:
+    """An attempt whose timer rang is told with a TimeoutError, as if the provider had raised it."""
+    last = act.trail[-1]
+    return isinstance(last, Attempt) and isinstance(last.error, TimeoutError)
+
+
 # What is preserved ----------------------------------------------------------------------------
 
 

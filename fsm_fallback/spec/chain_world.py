@@ -23,14 +23,23 @@ from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
 from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail
 from fsm_fallback.spec.acts import BreakerAct
-from fsm_fallback.spec.breaker_world import HOLD, NAMES, Move, Watched, by_order
+from fsm_fallback.spec.breaker_world import (
+    HOLD,
+    NAMES,
+    TICK,
+    Move,
+    Watched,
+    by_order,
+    made,
+    of_its_own,
+)
 from fsm_fallback.spec.chain_acts import ChainAct, ChainStanding, chain_standing
 from fsm_fallback.spec.scope import Scope
 
 Act = BreakerAct | ChainAct
 
-_WINDOWS: Final = {1: (8,), 2: (8, 32), 3: (8, None, 32)}
-"""The context windows of the providers: of three, the second does not tell its own."""
+_BEGINNING: Final = 1.0
+"""When the first call may begin: not at zero, where instants and durations look alike."""
 
 _ENDINGS: Final = {
     Outcome.FAILURE: "fail",
@@ -145,6 +154,7 @@ class Followed:
             kinds,
             self.needs_larger_than,
             None if lease is None else lease.generation == lease.breaker.generation,
+            of_its_own(chain, Chain) if type(chain) is not Chain else (),
         )
 
     def times(self, now: float) -> list[float]:
@@ -251,7 +261,7 @@ class ChainWorld:
     watched: dict[str, Watched]
     strategy: Strategy = attrs.field(factory=Sequential)
     model: type[Chain] = Chain
-    now: float = 0.0
+    now: float = _BEGINNING
     calls: int = 0
     out: list[Followed] = attrs.field(factory=list)
 
@@ -272,6 +282,8 @@ class ChainWorld:
             yield Move("leave", who)
         soonest = min((t for t in self._boundaries() if t > self.now), default=None)
         if soonest is not None:
+            if soonest - TICK > self.now and self.scope.deadline is not None:
+                yield Move("wait", 0, soonest - TICK)
             yield Move("wait", 0, soonest)
 
     def make(self, move: Move) -> tuple[Act, ...]:
@@ -330,10 +342,14 @@ class ChainWorld:
         self.calls += 1
         scope = self.scope
         candidates = tuple(
-            Named(name, window)
-            for name, window in zip(self.watched, _WINDOWS[scope.providers], strict=True)
+            Named(name, window) for name, window in zip(self.watched, scope.windows, strict=False)
         )
         order = self.strategy.order(candidates, CallOptions(), self.now, 0.5)
+        if scope.rules_out:
+            order = tuple(
+                Skip(NAMES[1], "vision") if getattr(each, "name", "") == NAMES[1] else each
+                for each in order
+            )
         deadline = None if scope.deadline is None else self.now + scope.deadline
         chain = self.model("chain", self.calls, order, deadline, scope.attempt_timeout, self.now)
         call = Followed(chain)
@@ -392,7 +408,8 @@ def chain_worlds(
     for birth in scope.births:
         config = attrs.evolve(scope.config, initial_state=birth)
         watched = {
-            name: Watched(breaker(name, config), scope.series) for name in NAMES[: scope.providers]
+            name: Watched(made(breaker, name, config), scope.series)
+            for name in NAMES[: scope.providers]
         }
         worlds.append(ChainWorld(scope, watched, strategy or Sequential(), chain))
     return worlds

@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from transitions import MachineError
 
+from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER, BreakerState
 from fsm_fallback.core.chain import Chain, ChainState
@@ -81,6 +82,7 @@ def check_breaker(
     subject: Table | type[Breaker] = Breaker,
     scopes: Mapping[str, Scope] | None = None,
     *,
+    covers: bool = True,
     named: str | None = None,
 ) -> Report:
     """Explore the breaker's machine: the library's own, over another table, or another class of it.
@@ -88,6 +90,7 @@ def check_breaker(
     Args:
         subject: A table over `BreakerState`, or a subclass of `core.breaker.Breaker`.
         scopes: What to try, by name; by default `BREAKER_SCOPES`.
+        covers: Whether all of it together has to reach every row, and every guard both ways.
         named: `"module:NAME"` of the subject, for the test that a counterexample comes with.
 
     Raises:
@@ -102,7 +105,8 @@ def check_breaker(
         BREAKER_PROPERTIES,
         tables,
     )
-    return _report("breaker", subject, problems, BREAKER_PROPERTIES, explored, tables, named)
+    report = _report("breaker", subject, problems, BREAKER_PROPERTIES, explored, tables, named)
+    return _covered(report, tables["breaker"]) if covers else report
 
 
 def check_chain(
@@ -110,6 +114,7 @@ def check_chain(
     scopes: Mapping[str, Scope] | None = None,
     *,
     strategy: Strategy | None = None,
+    covers: bool = True,
     named: str | None = None,
 ) -> Report:
     """Explore the chain's machine with its breakers; arguments and errors as of `check_breaker`.
@@ -118,7 +123,8 @@ def check_chain(
         subject: A table over `ChainState`, or a subclass of `core.chain.Chain`.
         scopes: What to try, by name; by default `CHAIN_SCOPES`.
         strategy: Orders the candidates; by default the configured order.
-        named: As of `check_breaker`.
+        covers: As of `check_breaker`, like `named`; `named` is of the strategy, where there is one.
+        named: See above.
     """
     problems, model = _chain_of(subject)
     properties = (*CHAIN_PROPERTIES, *BREAKER_PROPERTIES)
@@ -130,7 +136,11 @@ def check_chain(
         properties,
         tables,
     )
-    return _report("chain", subject, problems, CHAIN_PROPERTIES, explored, tables, named)
+    role = "subject" if strategy is None else "strategy"
+    report = _report(
+        "chain", subject, problems, CHAIN_PROPERTIES, explored, tables, named, role=role
+    )
+    return _covered(report, tables["chain"]) if covers else report
 
 
 def replay(
@@ -141,6 +151,7 @@ def replay(
     root: int = 0,
     promise: str | None = None,
     subject: Table | type[Any] | None = None,
+    strategy: Strategy | None = None,
 ) -> None:
     """Make the moves of a counterexample again.
 
@@ -151,6 +162,7 @@ def replay(
         root: How the world begins, by its place.
         promise: The id of the property to look at; by default all of them.
         subject: The table or class under proof; by default the library's own.
+        strategy: What orders the candidates of a chain; by default the configured order.
 
     Raises:
         AssertionError: If the property is broken on the way: its sentence and the story so far.
@@ -162,12 +174,12 @@ def replay(
     else:
         _, chain = _chain_of(Chain if subject is None else subject)
         worlds, tables = (
-            chain_worlds(scope, chain=chain),
+            chain_worlds(scope, chain=chain, strategy=strategy),
             {"chain": chain.table, "breaker": BREAKER},
         )
     properties = [
         each
-        for each in (*CHAIN_PROPERTIES, *BREAKER_PROPERTIES)
+        for each in (*(CHAIN_PROPERTIES if kind == "chain" else ()), *BREAKER_PROPERTIES)
         if promise in (None, each.id) or each.kind == "no_deadlock"
     ]
     broken = Explorer(worlds, properties, depth=scope.depth).follow(moves, root)
@@ -230,6 +242,11 @@ def _explored(
     properties: Iterable[Property],
     tables: Mapping[str, Table],
 ) -> tuple[Explored, ...]:
+    given: object = scopes
+    if not isinstance(given, Mapping) or not all(isinstance(s, Scope) for s in given.values()):
+        raise ConfigurationError(
+            f"check_{kind}.scopes is {shown(scopes)}; give Scopes by name, as {{'small': Scope()}}"
+        )
     explored = []
     for name, scope in scopes.items():
         found = Explorer(
@@ -252,6 +269,8 @@ def _report(
     explored: tuple[Explored, ...],
     tables: Mapping[str, Table],
     named: str | None,
+    *,
+    role: str = "subject",
 ) -> Report:
     seen: Counter[str] = Counter()
     found: dict[str, Counterexample] = {}
@@ -263,7 +282,12 @@ def _report(
             found.setdefault(
                 broken.promise.id,
                 Counterexample(
-                    broken=broken, kind=kind, scope=each.scope, tables=tables, subject=named
+                    broken=broken,
+                    kind=kind,
+                    scope=each.scope,
+                    tables=tables,
+                    subject=named,
+                    role=role,
                 ),
             )
     name = str(getattr(subject, "name", None) or getattr(subject, "__name__", subject))
@@ -271,11 +295,18 @@ def _report(
         Verdict(each, name, seen[each.id], found[each.id].story() if each.id in found else None)
         for each in listed.values()
     ]
-    coverage = coverage_verdicts(kind, name, tables[kind], (each.found for each in explored))
     return Report(
         subject=name,
         problems=problems,
-        verdicts=(*verdicts, *coverage),
+        verdicts=tuple(verdicts),
         scopes=explored,
         counterexamples=tuple(found.values()),
     )
+
+
+def _covered(report: Report, table: Table) -> Report:
+    """The report, with verdicts on what its scopes reach of a table."""
+    of = report.verdicts[0].promise.of
+    found = (each.found for each in report.scopes)
+    coverage = coverage_verdicts(of, report.subject, table, found)
+    return attrs.evolve(report, verdicts=(*report.verdicts, *coverage))

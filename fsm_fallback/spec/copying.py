@@ -2,13 +2,18 @@
 
 A copy shares what cannot change: words, numbers, parameters, tables, functions, exceptions. What
 can, it copies with everything it leads to, each object once, whatever class of the user's it is of.
-It does what `copy.deepcopy` does, in a fraction of the time: it learns once for each class how.
+Locks, loggers and weak references it shares, generators it refuses: what a world holds of them is
+not its own, or cannot be had twice. Beside that it does what `copy.deepcopy` does, in a fraction of
+the time: it learns once for each class how.
 """
 
 from __future__ import annotations
 
 import copy
+import logging
+import threading
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -18,6 +23,7 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 
 from fsm_fallback.core.table import TableMachine
+from fsm_fallback.errors import ConfigurationError
 
 T = TypeVar("T")
 _Memo = dict[int, Any]
@@ -33,6 +39,10 @@ _UNCHANGING: Final = (
     types.BuiltinFunctionType,
     types.MappingProxyType,
     types.ModuleType,
+    weakref.ref,
+    logging.Logger,
+    type(threading.Lock()),
+    type(threading.RLock()),
     type,
     frozenset,
     str,
@@ -115,6 +125,10 @@ def _method(thing: types.MethodType, memo: _Memo) -> types.MethodType:
     return types.MethodType(thing.__func__, copied(thing.__self__, memo))
 
 
+class CannotCopy(ConfigurationError):
+    """Something that a world holds cannot be had twice; names its class."""
+
+
 def _how_to_copy(cls: type) -> _How | None:
     simple: dict[type, _How] = {
         list: _list,
@@ -127,34 +141,52 @@ def _how_to_copy(cls: type) -> _How | None:
         return simple[cls]
     if cls in _RANGE_ITERATORS:
         return _iterator
-    if issubclass(cls, tuple):
-        return _tuple
     if issubclass(cls, _UNCHANGING) or _is_frozen(cls):
         return None
-    if cls.__new__ is not cast("Any", object.__new__):  # made in a way of its own
-        return copy.deepcopy
+    if issubclass(cls, tuple) and cls.__dictoffset__ == 0:
+        return _tuple
+    if hasattr(cls, "__deepcopy__") or cls.__new__ is not cast("Any", object.__new__):
+        return _as_the_library_does  # made in a way of its own
     return _object(cls)
 
 
+def _as_the_library_does(thing: Any, memo: _Memo) -> Any:
+    try:
+        return copy.deepcopy(thing, memo)
+    except Exception as error:
+        raise _refusal(type(thing)) from error
+
+
+def _refusal(cls: type) -> CannotCopy:
+    return CannotCopy(
+        f"a {cls.__module__}.{cls.__qualname__} cannot be copied, and the explorer has to try what "
+        "else might happen; keep it out of the machine, or give its class a __deepcopy__"
+    )
+
+
 def _is_frozen(cls: type) -> bool:
-    """Whether its instances never change: `attrs.frozen`, as records and parameters are."""
-    return attrs.has(cls) and getattr(cls, "__setattr__", None) is _FROZEN
+    """Whether its instances never change: the records and parameters of this library."""
+    frozen = attrs.has(cls) and getattr(cls, "__setattr__", None) is _FROZEN
+    return frozen and cls.__module__.startswith("fsm_fallback.")
 
 
 def _object(cls: type) -> _How:
     """How to copy an object: slot by slot, and what else it has."""
     slots = {
-        name: getattr(each, name)
+        name: slot
         for each in cls.__mro__
-        for name in _slots_of(each)
-        if name not in {"__weakref__", "__dict__"}
+        for name, slot in vars(each).items()
+        if isinstance(slot, types.MemberDescriptorType) and name != "__weakref__"
     }
     puts = [slot.__set__ for slot in slots.values()]
     read = attrgetter(*slots, "__class__", "__class__")  # the last two: always a tuple
     new_object: Callable[[type], Any] = object.__new__
 
     def how(thing: Any, memo: _Memo) -> Any:
-        new = new_object(cls)
+        try:
+            new = new_object(cls)
+        except TypeError as error:
+            raise _refusal(cls) from error
         memo[id(thing)] = new
         try:
             values = read(thing)
@@ -173,11 +205,6 @@ def _object(cls: type) -> _How:
         return new
 
     return how
-
-
-def _slots_of(cls: type) -> tuple[str, ...]:
-    slots = vars(cls).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 _SHARED: Final[set[type]] = set()

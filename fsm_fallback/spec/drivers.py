@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -28,6 +28,7 @@ from fsm_fallback.drivers.link import Link
 from fsm_fallback.drivers.walk import Walk
 from fsm_fallback.errors import AllProvidersFailed, ChainFailed, ConfigurationError, RequestRejected
 from fsm_fallback.spec.parts import Docket, name_of
+from fsm_fallback.spec.patience import SECONDS_OF_PATIENCE, Patience
 from fsm_fallback.spec.properties import Promises
 from fsm_fallback.spec.verdict import Verdict
 
@@ -37,6 +38,7 @@ NAMES: Final = ("a", "b", "c")
 BIRTHS: Final = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN)
 ENDINGS: Final = ("answers", "fails", "blames the request", "is interrupted")
 _ARGUMENTS: Final = 6
+_QUESTION: Final = object()
 _CONFIG: Final = BreakerConfig(window=CountWindow(2), minimum_calls=2, jitter=0.0)
 
 
@@ -67,6 +69,7 @@ class DriverAct(NamedTuple):
         error: What it raised; None if nothing.
         answer: The object that the provider which answers gave.
         raised: The exceptions that providers raised, in order.
+        ended: Whether it came to an end.
         state: Where the chain stands.
         counted: What each breaker came to.
     """
@@ -77,6 +80,7 @@ class DriverAct(NamedTuple):
     error: BaseException | None
     answer: object
     raised: tuple[BaseException, ...]
+    ended: bool
     state: ChainState
     counted: tuple[Counted, ...]
 
@@ -102,6 +106,7 @@ class DriverAct(NamedTuple):
             for script in self.scripts
         )
         came = repr(self.value) if self.error is None else type(self.error).__name__
+        came = came if self.ended else "no end"
         left = [
             f"{script.name!r} has {counted.in_flight} lease(s) out"
             for script, counted in zip(self.scripts, self.counted, strict=True)
@@ -123,7 +128,7 @@ def driver_settles_every_lease(act: DriverAct) -> bool:
 
 @promise.obliges("driver-calls-as-told", guarantee=1)
 def driver_calls_as_told(act: DriverAct) -> bool:
-    """Providers are called in the order of the chain, on a lease, and none after the end."""
+    """Providers are called in order, on a lease, with the caller's own arguments, none later."""
     return act.called == tuple(script.name for script in act.expected)
 
 
@@ -146,11 +151,17 @@ def driver_hands_over(act: DriverAct) -> bool:
         case "answers":
             return act.error is None and act.value is act.answer
         case "is interrupted":
-            return act.error is act.raised[-1]
+            return bool(act.raised) and act.error is act.raised[-1]
         case "blames the request":
             return isinstance(act.error, RequestRejected) and _holds_all(act)
         case _:
             return isinstance(act.error, AllProvidersFailed) and _holds_all(act)
+
+
+@promise.obliges("driver-ends", guarantee=9)
+def driver_ends(act: DriverAct) -> bool:
+    """A driver comes to an end when its providers do."""
+    return act.ended
 
 
 @promise.obliges("driver-ends-the-chain", guarantee=7)
@@ -162,37 +173,50 @@ def driver_ends_the_chain(act: DriverAct) -> bool:
 DRIVER_PROPERTIES: Final = tuple(promise.all.values())
 
 
-def check_driver(drive: Drive, providers: int = 2) -> list[Verdict]:
+def check_driver(
+    drive: Drive, providers: int = 2, *, patience: float = SECONDS_OF_PATIENCE
+) -> list[Verdict]:
     """Hold a driver against every script of a few providers.
 
     Args:
         drive: `drive(walk, chain, command, now, args, kwargs)`, plain or a coroutine function.
         providers: How many providers there are at most, 1 to 3.
+        patience: Seconds one call may take.
 
     Returns:
-        A verdict for each of `DRIVER_PROPERTIES`.
+        A verdict for each of `DRIVER_PROPERTIES`. Where it does not end the check does, there.
 
     Raises:
         ConfigurationError: Naming every argument that cannot work.
     """
     refuse_problems(_problems(drive, providers))
     docket = Docket(name_of(drive), DRIVER_PROPERTIES)
+    with Patience(patience) as patient:
+        for scripts in _scripts(providers):
+            act = _driven(drive, scripts, patient)
+            docket.hear(act)
+            if not act.ended:
+                break  # each further call could take as long
+    return docket.verdicts()
+
+
+def _scripts(providers: int) -> Iterator[tuple[Script, ...]]:
+    """Every script of the scope, those of few providers first."""
     for count in range(1, providers + 1):
         parts = [
             [Script(name, *rest) for rest in itertools.product(BIRTHS, ENDINGS)]
             for name in NAMES[:count]
         ]
-        for scripts in itertools.product(*parts):
-            docket.hear(_driven(drive, scripts))
-    return docket.verdicts()
+        yield from itertools.product(*parts)
 
 
-def _driven(drive: Drive, scripts: tuple[Script, ...]) -> DriverAct:
+def _driven(drive: Drive, scripts: tuple[Script, ...], patient: Patience) -> DriverAct:
     """One call, from the first command to whatever it comes to."""
     heard: list[str] = []
     raised: list[BaseException] = []
     answers: dict[str, object] = {}
-    awaited = inspect.iscoroutinefunction(drive)
+    called: object = getattr(drive, "__call__", None)  # noqa: B004  # an object's may be async
+    awaited = inspect.iscoroutinefunction(drive) or inspect.iscoroutinefunction(called)
     links = []
     for script in scripts:
         config = attrs.evolve(_CONFIG, initial_state=script.birth)
@@ -212,43 +236,58 @@ def _driven(drive: Drive, scripts: tuple[Script, ...]) -> DriverAct:
         itertools.count(1),
     )
     chain, command = walk.begun(walk.order(0.0), 0.0)
-    value, error = _outcome(drive, (walk, chain, command, 0.0, (), {}), awaited=awaited)
+    reply = patient.ask(
+        _run, drive, (walk, chain, command, 0.0, (_QUESTION,), {"topic": _QUESTION})
+    )
     counted = []
     for link in links:
         snapshot = link.core.snapshot(0.0)
         counted.append(
             Counted(snapshot.state, snapshot.calls, snapshot.failures, snapshot.in_flight)
         )
-    answer = answers[heard[-1]] if heard else None
+    answer = answers.get(heard[-1]) if heard else None
     return DriverAct(
-        scripts, tuple(heard), value, error, answer, tuple(raised), chain.state, tuple(counted)
+        scripts,
+        tuple(heard),
+        reply.value,
+        _refused(reply.error),
+        answer,
+        tuple(raised),
+        reply.ended,
+        chain.state,
+        tuple(counted),
     )
 
 
-def _outcome(
-    drive: Drive, arguments: tuple[Any, ...], *, awaited: bool
-) -> tuple[object, BaseException | None]:
+def _run(drive: Drive, arguments: tuple[Any, ...]) -> object:
+    """Let a driver drive, and an awaited one without an event loop."""
+    came = drive(*arguments)
+    if not isinstance(came, Coroutine):
+        return came
     try:
-        if not awaited:
-            return drive(*arguments), None
-        running = drive(*arguments)
-        running.send(None)
+        came.send(None)
     except StopIteration as end:
-        return end.value, None
-    except BaseException as error:  # noqa: BLE001  # interruptions are part of the script
-        return None, error
-    running.close()
+        return end.value
+    came.close()
     raise ConfigurationError(
         f"driver {name_of(drive)} awaits something beside its providers; give one that awaits "
         "nothing else, so that it runs without an event loop"
     )
 
 
+def _refused(error: BaseException | None) -> BaseException | None:
+    """What a driver raised; raises what was refused instead of driven."""
+    if isinstance(error, ConfigurationError):
+        raise error
+    return error
+
+
 def _play(
     script: Script, answer: object, heard: list[str], raised: list[BaseException], *, awaited: bool
 ) -> Callable[[], Any]:
-    def call() -> object:
-        heard.append(script.name)
+    def call(*args: object, **kwargs: object) -> object:
+        asked = (args, kwargs) == ((_QUESTION,), {"topic": _QUESTION})
+        heard.append(script.name if asked else f"{script.name} with other arguments")
         if script.ending == "answers":
             return answer
         interruption = asyncio.CancelledError if awaited else KeyboardInterrupt
@@ -256,8 +295,8 @@ def _play(
         raised.append(kinds.get(script.ending, RuntimeError)(script.ending))
         raise raised[-1]
 
-    async def acall() -> object:
-        return call()
+    async def acall(*args: object, **kwargs: object) -> object:
+        return call(*args, **kwargs)
 
     return acall if awaited else call
 
@@ -289,15 +328,30 @@ def _holds_all(act: DriverAct) -> bool:
     )
 
 
+def _takes_all(drive: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(drive).bind(*range(_ARGUMENTS))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _signature(drive: Callable[..., Any]) -> str:
+    try:
+        return str(inspect.signature(drive))
+    except ValueError:  # written in C, and tells nothing of itself
+        return "(...)"
+
+
 def _problems(drive: object, providers: object) -> Iterator[str]:
     if not callable(drive) or isinstance(drive, type):
         yield (
             f"check_driver.drive is {shown(drive)}; give drive(walk, chain, command, now, args, "
             "kwargs)"
         )
-    elif len(inspect.signature(drive).parameters) != _ARGUMENTS:
+    elif not _takes_all(drive):
         yield (
-            f"check_driver.drive is {name_of(drive)}{inspect.signature(drive)}; give "
+            f"check_driver.drive is {name_of(drive)}{_signature(drive)}; give "
             "drive(walk, chain, command, now, args, kwargs)"
         )
     if not is_count(providers, 1) or not isinstance(providers, int) or providers > len(NAMES):

@@ -15,11 +15,15 @@ from typing import Any, Final, Protocol
 import attrs
 
 from fsm_fallback.core.table import Table
-from fsm_fallback.spec.copying import copied
+from fsm_fallback.spec.copying import CannotCopy, copied
 from fsm_fallback.spec.properties import Property
 
 _UNKNOWN: Final = -1
 """Stands for every state that was not looked at: a way there may lead home."""
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 class World(Protocol):
@@ -216,16 +220,14 @@ class Explorer:
         steps: list[Step] = []
         for move in moves:
             try:
+                steps.append(Step(move, ()))
                 acts = tuple(world.make(move))
-            except Exception as error:  # noqa: BLE001  # as in a search
-                each = next(iter(self._judge.deadlock.values()))
-                why = f"{type(error).__name__}: {error}"
-                return Broken(each, root, (*steps, Step(move, ())), why)
-            steps.append(Step(move, acts))
-            for act in acts:
-                broken = self._judge.broken_by(act)
-                if broken is not None:
-                    return Broken(broken, root, tuple(steps))
+                steps[-1] = Step(move, acts)
+                broken = next(filter(None, map(self._judge.broken_by, acts)), None)
+            except BaseException as error:  # noqa: BLE001  # as in a search
+                return Broken(self._stuck_by(error), root, tuple(steps), _words(error))
+            if broken is not None:
+                return Broken(broken, root, tuple(steps))
         kinds = ("can_always", "no_deadlock")
         graphs = [each for each in self._judge.properties if each.kind in kinds]
         onward = Explorer([world], graphs, depth=self._depth, states=self._most).run()
@@ -249,16 +251,30 @@ class Explorer:
         """Try whatever may happen in one state; whether there was room for what it led to."""
         ways: list[int] = []
         for move in tuple(world.moves()):
-            child = copied(world, {id(part): part for part in world.untouched(move)})
-            goes_on = self._make(child, move, number)
+            try:
+                found = self._try(world, move, number, depth)
+            except BaseException as error:  # noqa: BLE001  # whatever explored code raises is the find
+                self._note_stuck(number, move, error)
+                continue
             if self._stops and self._broken:
                 return False
-            if goes_on:
-                found = self._number(child, number, move, depth + 1)
-                if found == _UNKNOWN or world.is_way(move):
-                    ways.append(found)
+            if found == _UNKNOWN or world.is_way(move):
+                ways.append(found)
         self._ways[number] = ways
         return _UNKNOWN not in ways
+
+    def _try(self, world: World, move: Any, number: int, depth: int) -> int:
+        """Make a move in a copy, and judge it; the number of the state it leads to."""
+        self._transitions += 1
+        child = copied(world, {id(part): part for part in world.untouched(move)})
+        for act in child.make(move):
+            for row in act.rows:
+                self._rows[act.of, row] += 1
+            while (broken := self._judge.broken_by(act, self._broken)) is not None:
+                self._broken[broken.id] = self._told(broken, number, move)
+                if self._stops:
+                    return _UNKNOWN
+        return self._number(child, number, move, depth + 1)
 
     def _number(self, world: World, before: int, move: Any, depth: int) -> int:
         """The number of a state, a new one to be expanded; `_UNKNOWN` if there is no room."""
@@ -274,31 +290,18 @@ class Explorer:
             self._edge.append((number, world, depth))
         return number
 
-    def _make(self, world: World, move: Any, number: int) -> bool:
-        """Make a move, and judge it; False if it raised, and there is nowhere to go on from."""
-        self._transitions += 1
-        try:
-            acts = world.make(move)
-        except Exception as error:  # noqa: BLE001  # whatever the explored code raises is the find
-            self._note_stuck(number, move, error)
-            return False
-        for act in acts:
-            for row in act.rows:
-                self._rows[act.of, row] += 1
-            while (broken := self._judge.broken_by(act, self._broken)) is not None:
-                self._broken[broken.id] = self._told(broken, number, move)
-                if self._stops:
-                    return True
-        return True
-
-    def _note_stuck(self, number: int, move: Any, error: Exception) -> None:
-        if not self._judge.deadlock:
+    def _stuck_by(self, error: BaseException) -> Property:
+        """The property that whatever is raised breaks; raises what is not for it to judge."""
+        if isinstance(error, (KeyboardInterrupt, CannotCopy)) or not self._judge.deadlock:
             raise error
-        each = next(iter(self._judge.deadlock.values()))
+        return next(iter(self._judge.deadlock.values()))
+
+    def _note_stuck(self, number: int, move: Any, error: BaseException) -> None:
+        each = self._stuck_by(error)
         if each.id not in self._broken:
             told = self._told(each, number)
-            why = f"{type(error).__name__}: {error}"
-            self._broken[each.id] = Broken(each, told.root, (*told.steps, Step(move, ())), why)
+            steps = (*told.steps, Step(move, ()))
+            self._broken[each.id] = Broken(each, told.root, steps, told.why or _words(error))
 
     def _told(self, broken: Property, number: int, *last: Any) -> Broken:
         """The history again, from the beginning, with all that was done in it."""
@@ -308,7 +311,13 @@ class Explorer:
             moves.append(move)
         root = -1 - number
         world = copied(self._worlds[root])
-        steps = [Step(move, tuple(world.make(move))) for move in reversed(moves[:-1])]
+        steps: list[Step] = []
+        for move in reversed(moves[:-1]):
+            steps.append(Step(move, ()))
+            try:
+                steps[-1] = Step(move, tuple(world.make(move)))
+            except Exception as error:  # noqa: BLE001  # the first time it did not raise
+                return Broken(broken, root, tuple(steps), f"it did not repeat: {_words(error)}")
         return Broken(broken, root, tuple(steps))
 
     def _look_for_ways_home(self) -> None:

@@ -12,11 +12,12 @@ their promises are about objects, which no log holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 
+from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.breaker_rows import BREAKER, BreakerState
 from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.core.parameters import BreakerConfig
@@ -26,8 +27,9 @@ from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.spec.acts import BreakerAct, BreakerStanding, LeaseStanding, Outcome
 from fsm_fallback.spec.breaker_properties import BREAKER_PROPERTIES
 from fsm_fallback.spec.explore import Judge
+from fsm_fallback.spec.properties import Property
 from fsm_fallback.spec.verdict import Verdict
-from fsm_fallback.telemetry.fields import BREAKER_MACHINE, Record
+from fsm_fallback.telemetry.fields import BREAKER_MACHINE, FIELDS, Record
 
 _SETTLING: Final = ("succeed", "fail", "release", "hold")
 _OUTCOMES: Final = ("succeed", "fail")
@@ -97,49 +99,104 @@ UNKNOWN: Final[Any] = Unknown()
 
 
 def judge_log(
-    records: Iterable[Record], config: BreakerConfig, *, table: Table = BREAKER
+    records: Iterable[Record],
+    config: BreakerConfig | Mapping[str, BreakerConfig],
+    *,
+    table: Table = BREAKER,
 ) -> list[Verdict]:
     """Hold the records of breakers against `IN_LOGS`.
 
     Args:
-        records: Audit records in the order of the log, as `AuditLog.records()` gives them, of mode
-            `"full"`; those of other machines are passed over.
-        config: The parameters of the breakers.
+        records: Audit records in the order of the log, of mode `"full"`: what `AuditLog.records()`
+            gives, or `json.loads` of each line of a file. Those of other machines are passed over.
+        config: The parameters of the breakers; of several kinds of them by the id in the records,
+            as `{"chat/openai": llm.breaker("openai").config}`. A chain with an attempt time-out
+            shortens `probe_timeout`: ask its breakers for theirs.
         table: The table they ran.
 
     Returns:
         A verdict for each property; its history is the record that breaks it, and the one before.
 
     Raises:
-        ConfigurationError: If a record is of another table or other parameters, or the log is not
-            of mode `"full"`: between two records nothing may be missing.
+        ConfigurationError: If there is no record of a breaker, one is of another table or other
+            parameters, or the log is not of mode `"full"`: nothing may be missing between two
+            records. A log that begins in the middle is judged from there.
     """
-    properties = [each for each in BREAKER_PROPERTIES if _is_told(each.id, config)]
-    judge = Judge(properties)
-    digest = table.digest(config.in_force)
-    breakers: dict[str, _Followed] = {}
     histories: dict[str, str] = {}
+    judged: dict[str, Property] = {}
+    judge = Judge(BREAKER_PROPERTIES)
+    breakers: dict[tuple[str, str], _Followed] = {}
     for record in records:
-        if record["machine"] == BREAKER_MACHINE:
-            _refuse_foreign(record, digest)
-            followed = breakers.setdefault(record["id"], _Followed(config))
-            act, before = followed.take(record)
-            if act is None:
-                continue
-            untold = frozenset() if followed.knows_outcomes else _NEEDS_NOTEBOOK
-            while (broken := judge.broken_by(act, untold | histories.keys())) is not None:
-                histories[broken.id] = f"{_words(before)}, then {_words(record)}"
+        _refuse_strange(record)
+        if record["machine"] != BREAKER_MACHINE:
+            continue
+        key = (record["stream"], record["id"])  # a file holds the streams of many runs
+        followed = breakers.get(key)
+        if followed is None:
+            followed = breakers[key] = _Followed(_config_of(record, config, table))
+        act, before = followed.take(record)
+        untold = _untold(followed)
+        judged |= {each.id: each for each in BREAKER_PROPERTIES if each.id not in untold}
+        while (
+            act is not None
+            and (broken := judge.broken_by(act, untold | histories.keys())) is not None
+        ):
+            histories[broken.id] = f"{_words(before)}, then {_words(record)}"
+    if not breakers:
+        raise ConfigurationError(
+            "the log has no record of a breaker; give one of mode 'full', which has many"
+        )
     return [
-        Verdict(each, "the log", judge.seen[each.id], histories.get(each.id)) for each in properties
+        Verdict(each, "the log", judge.seen[each.id], histories.get(each.id))
+        for each in BREAKER_PROPERTIES
+        if each.id in judged
     ]
 
 
-def _is_told(promise: str, config: BreakerConfig) -> bool:
-    """Whether records alone can break a property, with these parameters."""
-    if promise == "opening-grows":
-        return not config.jitter
-    plain = isinstance(config.window, CountWindow) and config.slow_call_duration is None
-    return promise in IN_LOGS and (plain or promise not in _NEEDS_NOTEBOOK)
+def _untold(followed: _Followed) -> frozenset[str]:
+    """The ids of the properties that the records of this breaker cannot break."""
+    config = followed.config
+    told = IN_LOGS if followed.knows_outcomes else IN_LOGS - _NEEDS_NOTEBOOK
+    if not isinstance(config.window, CountWindow) or config.slow_call_duration is not None:
+        told -= _NEEDS_NOTEBOOK - {"opening-grows"}
+    if config.slow_call_duration is not None:
+        told -= {"closed-lets-through"}  # calls that hang may have opened it
+    if config.jitter:
+        told -= {"opening-grows"}
+    return frozenset(each.id for each in BREAKER_PROPERTIES) - told
+
+
+def _config_of(
+    record: Record, config: BreakerConfig | Mapping[str, BreakerConfig], table: Table
+) -> BreakerConfig:
+    """The parameters of the breaker that a record is of.
+
+    Raises:
+        ConfigurationError: If they are not known, or those it ran were others.
+    """
+    found = config.get(record["id"]) if isinstance(config, Mapping) else config
+    if not isinstance(found, BreakerConfig):
+        raise ConfigurationError(
+            f"judge_log.config for {record['id']!r} is {shown(found)}; give a BreakerConfig, or "
+            "one for the id of each breaker"
+        )
+    digest = table.digest(found.in_force)
+    if record["digest"] not in (None, digest):
+        raise ConfigurationError(
+            f"record {record['seq']} of {record['id']!r} is of other parameters or another table "
+            f"(digest {str(record['digest'])[:12]!r}, not {digest[:12]!r}); give what it ran: a "
+            "chain with an attempt time-out shortens probe_timeout, and breaker(name).config has it"
+        )
+    return found
+
+
+def _refuse_strange(record: object) -> None:
+    """Refuse what is no audit record."""
+    if not isinstance(record, Mapping) or not set(FIELDS) <= record.keys():
+        raise ConfigurationError(
+            f"judge_log.records has {shown(record)}, which is no audit record; give dictionaries, "
+            "of a file json.loads of each line"
+        )
 
 
 @attrs.define(eq=False)
@@ -190,8 +247,9 @@ class _Followed:
             before=self._before(before),
             after=_standing(record),
             lease=lease,
+            returned=lease and lease._replace(settled=True),
             granted=granted,
-            settled=True,
+            refusal=None,
             foreseen=None,
             named=None,
             fault=None if kind is None else Fault(FaultKind(kind)),
@@ -200,6 +258,8 @@ class _Followed:
             hanging=0,
             deadlines=(),
             since=self.since,
+            took=0.0,
+            last_fault=None,
             records=(),
         )
 
@@ -267,14 +327,6 @@ def _standing(record: Record) -> BreakerStanding:
         in_flight=facts["in_flight"],
         not_permitted=UNKNOWN,
     )
-
-
-def _refuse_foreign(record: Record, digest: str) -> None:
-    if record["digest"] not in (None, digest):
-        raise ConfigurationError(
-            f"record {record['seq']} of {record['id']!r} is of other parameters or another table "
-            f"(digest {str(record['digest'])[:12]!r}, not {digest[:12]!r}); give the config it ran"
-        )
 
 
 def _words(record: Record | None) -> str:

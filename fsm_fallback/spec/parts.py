@@ -33,7 +33,7 @@ from fsm_fallback.spec.strategy_properties import STRATEGY_PROPERTIES
 from fsm_fallback.spec.verdict import Verdict
 
 SAMPLES: Final = (0.0, 0.25, 0.5, 1.0 - 2.0**-53)
-TIMES: Final = (0.0, 1_000_000.0)
+TIMES: Final = (0.0, 0.5, 100.0, 1_000_000.0)
 REQUESTS: Final = (CallOptions(), CallOptions(deadline=5.0))
 WINDOWS: Final = ((None,) * 4, (8, None, 32, 8))
 MOST_CANDIDATES: Final = 4

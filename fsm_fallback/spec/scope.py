@@ -66,6 +66,8 @@ class Scope:
         faults: What providers of a chain fail with.
         deadline: Seconds a call may take; None for no limit.
         attempt_timeout: Seconds an attempt may take; None for no limit.
+        windows: The context windows of the providers, in order; None for one that does not tell.
+        rules_out: Whether the strategy rules the second provider out, for want of a need.
         series: How many openings, or holds, in a row are told apart.
         operators: Whether operators speak.
         again: Whether leases are settled a second time.
@@ -83,6 +85,8 @@ class Scope:
     faults: tuple[FaultKind, ...] = bounded(_FAULTS, (FaultKind.TRANSIENT,))
     deadline: float | None = bounded(SECONDS.or_none(), None)
     attempt_timeout: float | None = bounded(SECONDS.or_none(), None)
+    windows: tuple[int | None, ...] = (8, None, 32)
+    rules_out: bool = False
     series: int = bounded(COUNT, 2)
     operators: bool = False
     again: bool = False
@@ -96,6 +100,11 @@ class Scope:
         """Everything that cannot be explored."""
         found = list(bound_problems(self))
         yield from found
+        if len(self.windows) < self.providers:
+            yield (
+                f"Scope.windows is {self.windows!r}; give a context window, or None, to each of "
+                f"the {self.providers} providers"
+            )
         if not found:
             yield from _unmodelled(self.config)
 

@@ -49,6 +49,25 @@ BREAKER_SCOPES: Final[dict[str, Scope]] = {
         births=(S.CLOSED, S.HALF_OPEN),
         depth=8,
     ),
+    "rarely slow": Scope(
+        callers=2,
+        config=attrs.evolve(
+            SMALL,
+            window=CountWindow(3),
+            minimum_calls=1,
+            slow_call_duration=1.0,
+            slow_call_ratio=0.75,
+            failure_ratio=0.6,
+        ),
+        again=True,
+        depth=6,
+    ),
+    "long holds": Scope(
+        callers=2,
+        config=attrs.evolve(SMALL, max_hold=4.0),
+        births=(S.CLOSED, S.HALF_OPEN),
+        depth=7,
+    ),
     "runs": Scope(
         callers=2,
         config=attrs.evolve(
@@ -68,6 +87,7 @@ CHAIN_SCOPES: Final[dict[str, Scope]] = {
         providers=2,
         config=TINY,
         series=1,
+        windows=(8, 32),
         faults=(K.TRANSIENT, K.RATE_LIMIT, K.CALLER, K.CONTEXT),
         depth=7,
     ),
@@ -77,18 +97,42 @@ CHAIN_SCOPES: Final[dict[str, Scope]] = {
         config=TINY,
         series=1,
         faults=(K.TRANSIENT, K.TIMEOUT),
-        deadline=6.0,
+        deadline=8.0,
         attempt_timeout=3.0,
-        depth=8,
+        depth=9,
     ),
-    "larger windows": Scope(
+    "patient attempts": Scope(
         callers=1,
-        providers=3,
+        providers=2,
         config=TINY,
         series=1,
-        faults=(K.TRANSIENT, K.CONTEXT),
+        faults=(K.TIMEOUT,),
+        deadline=6.0,
+        attempt_timeout=5.0,
         depth=8,
     ),
+    "a deadline alone": Scope(
+        callers=1, providers=3, config=TINY, series=1, deadline=6.0, rules_out=True, depth=8
+    ),
+    **{
+        f"windows {', '.join(map(str, windows))}{', one ruled out' * rules_out}": Scope(
+            callers=1,
+            providers=3,
+            config=TINY,
+            series=1,
+            windows=windows,
+            faults=(K.TRANSIENT, K.CONTEXT),
+            rules_out=rules_out,
+            depth=8,
+        )
+        for windows, rules_out in (
+            ((8, None, 32), False),
+            ((32, 8, 8), False),
+            ((8, 16, 32), False),
+            ((8, 32, 8), False),
+            ((8, 32, 8), True),
+        )
+    },
 }
 
 WHOLE_BREAKER: Final[dict[str, Scope]] = {

@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import attrs
 
+from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.chain import Chain, ChainState
@@ -88,20 +90,35 @@ def load(path: str) -> Any:
     module_name, colon, name = path.partition(":")
     if not (module_name and colon and name):
         raise ConfigurationError(f"{path!r} is no module:NAME; give one, as my.module:STRATEGY")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise ConfigurationError(
+            f"{module_name!r} in {path!r} is no name of a module; give that, not its file, as "
+            "my.module:STRATEGY"
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except ImportError as error:
-        raise ConfigurationError(f"module {module_name!r} cannot be imported: {error}") from error
-    except AttributeError as error:
-        raise ConfigurationError(
-            f"module {module_name!r} has no {name!r}; give a name that it has"
-        ) from error
+    found = _imported(module_name)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ConfigurationError(
+                f"module {module_name!r} has no {name!r}; give a name that it has"
+            )
+        found = getattr(found, part)
     return found
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigurationError(f"module {name!r} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+        raise ConfigurationError(
+            f"module {name!r} raised {type(error).__name__} at {where}: {error}"
+        ) from error
 
 
 def kind_of(thing: object) -> Kind:
@@ -120,9 +137,14 @@ def kind_of(thing: object) -> Kind:
         found = _kind_of_function(thing) if callable(thing) else None
     if found is not None:
         return found
+    if isinstance(thing, type):
+        raise ConfigurationError(
+            f"{_named(thing)} is a class; give an object of it, a subclass of Breaker or Chain, or "
+            "a stateful spec itself, not its TestCase"
+        )
     raise ConfigurationError(
-        f"{thing!r} is nothing the spec can check; give a table, a subclass of Breaker or Chain, "
-        "an object with order() (a strategy), a function of an exception (a classifier), "
+        f"{_named(thing)} is nothing the spec can check; give a table, a subclass of Breaker or "
+        "Chain, an object with order() (a strategy), a function of an exception (a classifier), "
         "drive(walk, chain, command, now, args, kwargs) (a driver), or a subclass of a base of "
         "fsm_fallback.spec.stateful"
     )
@@ -164,22 +186,28 @@ def check_thing(
         ConfigurationError: If it is nothing that can be checked, or a number is out of bounds.
     """
     taken = kind_of(thing) if kind is None else kind
+    if taken == "spec" and not (isinstance(thing, type) and hasattr(thing, "floor")):
+        raise ConfigurationError(
+            f"{_named(thing)} is no stateful spec; give a subclass of a base of "
+            "fsm_fallback.spec.stateful"
+        )
     breaker_scopes, chain_scopes = PROFILES[profile]
+    covers = callers is None and providers is None
     called = title or named or str(getattr(thing, "__name__", type(thing).__name__))
     subject: Any = thing
     match taken:
         case "breaker":
             scopes = _resized(breaker_scopes, callers, None)
-            yield _of_report(called, check_breaker(subject, scopes, named=named))
+            yield _of_report(called, check_breaker(subject, scopes, covers=covers, named=named))
         case "chain":
             scopes = _resized(chain_scopes, callers, providers)
-            yield _of_report(called, check_chain(subject, scopes, named=named))
+            yield _of_report(called, check_chain(subject, scopes, covers=covers, named=named))
         case "strategy":
             part = _of_part(called, check_strategy(subject, providers or 3))
             yield part
             if part.kept:  # a chain ordered by one that is broken proves nothing
                 scopes = _resized(chain_scopes, callers, providers)
-                explored = check_chain(scopes=scopes, strategy=subject)
+                explored = check_chain(scopes=scopes, strategy=subject, covers=False, named=named)
                 yield _of_report(f"a chain ordered by {called}", explored)
         case "classifier":
             yield _of_part(called, check_classifier(subject))
@@ -187,6 +215,10 @@ def check_thing(
             yield _of_part(called, check_driver(subject, providers or 2))
         case "spec":
             yield _of_spec(called, subject)
+
+
+def _named(thing: object) -> str:
+    return str(getattr(thing, "__qualname__", None) or shown(thing))
 
 
 def _kind_of_table(table: Table) -> Kind:
@@ -210,7 +242,10 @@ def _kind_of_class(cls: type) -> Kind | None:
 
 
 def _kind_of_function(function: Callable[..., Any]) -> Kind | None:
-    wanted = len(inspect.signature(function).parameters)
+    try:
+        wanted = len(inspect.signature(function).parameters)
+    except ValueError:  # written in C, and tells nothing of itself
+        return None
     if wanted == _DRIVER_ARGUMENTS:
         return "driver"
     return "classifier" if wanted == 1 else None

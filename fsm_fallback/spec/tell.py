@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
+from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.commands import Admit, Call, Raise, Return
 from fsm_fallback.core.table import Table
 from fsm_fallback.spec.acts import BreakerAct
@@ -35,6 +36,7 @@ class Counterexample:
         tables: The tables that ran, by the kind of machine.
         subject: Where the part under proof is to be imported from, `"module:NAME"`; None for the
             library's own.
+        role: What that part is to `replay`: `"subject"` or `"strategy"`.
     """
 
     broken: Broken
@@ -42,17 +44,20 @@ class Counterexample:
     scope: Scope
     tables: Mapping[str, Table]
     subject: str | None = None
+    role: str = "subject"
 
     def story(self) -> str:
         """What happened, a line for each step, and what was promised."""
-        lines = [f"  0. every breaker begins {self.scope.births[self.broken.root].value}"]
+        birth = self.scope.births[self.broken.root]
+        begins = "open, its time over" if birth is BreakerState.HALF_OPEN else birth.value
+        lines = [f"  0. every breaker begins {begins}"]
         now = 0.0
         for number, step in enumerate(self.broken.steps, 1):
             if step.move.what == "wait":
                 lines.append(f"{number:>3}. {step.move.until - now:g} s pass")
                 now = step.move.until
                 continue
-            told = "; ".join(_words(act, self.tables) for act in step.acts) or step.move.what
+            told = "; ".join(_words(act, self.tables) for act in step.acts) or _raised(step.move)
             lines.append(f"{number:>3}. {told}")
         lines.append(f"  => {self.broken.promise.id}: {self.broken.promise.sentence}")
         if self.broken.why:
@@ -79,7 +84,8 @@ class Counterexample:
         whom = dict.fromkeys(name for line in lines for name in line.names)
         head = ["sequenceDiagram", *(f"    participant {name}" for name in whom)]
         over = ",".join((next(iter(whom), "a"), [*whom][-1] if whom else "a"))
-        last = f"    Note over {over}: broken: {_plain(self.broken.promise.sentence)}"
+        why = f", but {self.broken.why}" if self.broken.why else ""
+        last = f"    Note over {over}: broken: {_plain(self.broken.promise.sentence + why)}"
         return "\n".join([*head, *(f"    {line.text}" for line in lines), last]) + "\n"
 
     def pytest(self) -> str:
@@ -90,7 +96,7 @@ class Counterexample:
         if self.subject is not None:
             module, _, thing = self.subject.partition(":")
             imports = f"from {module} import {thing.split('.')[0]}\n"
-            given = f"        subject={thing},\n"
+            given = f"        {self.role}={thing},\n"
         return (
             f"{_IMPORTS}{imports}\n\ndef test_{name}() -> None:\n"
             f'    """{self.broken.promise.sentence}"""\n'
@@ -112,7 +118,8 @@ class Counterexample:
         if stream.declared(act.of, name) is None:
             table = self.tables[act.of]
             named = attrs.evolve(table, name=act.of)  # as records name it
-            stream.declare(name, declaration(named, table.digest()))
+            parameters = self.scope.config.in_force if act.of == "breaker" else None
+            stream.declare(name, declaration(named, table.digest(parameters)))
         return stream
 
     def _messages(self) -> Iterator[_Line]:
@@ -124,6 +131,8 @@ class Counterexample:
                 now = step.move.until
                 continue
             caller = _caller(step.acts)
+            if not step.acts:
+                yield _Line(f"Note over a: {_plain(_raised(step.move))}", ("a",))
             for act in step.acts:
                 yield from _lines(act, caller, self.tables)
 
@@ -173,6 +182,21 @@ def _transition(act: BreakerAct, tables: Mapping[str, Table]) -> str:
     return f" [{moved}{', ' if rows else ''}{rows}]"
 
 
+def _raised(move: Any) -> str:
+    """A move of which nothing is told but that it was made."""
+    return f"{move.what} of {move.who + 1} raises" if move.who > 0 else f"{move.what} raises"
+
+
+_HEARD: Final[Mapping[str, str]] = {
+    "begin": "begins",
+    "admission": "hears of the breaker",
+    "answer": "is answered",
+    "fault": "hears of a fault",
+    "time_out": "cuts the attempt off",
+    "abandon": "is left by its caller",
+}
+
+
 def _chain_words(act: ChainAct) -> str:
     match act.command:
         case Admit(candidate=candidate):
@@ -185,7 +209,10 @@ def _chain_words(act: ChainAct) -> str:
             due = f"raises {type(error).__name__}"
         case _:
             due = "is over"
-    return f"call {act.call} {due} [{act.after.state.value}]"
+    heard = _HEARD[act.trigger]
+    if act.fault is not None:
+        heard = f"{heard} ({act.fault.kind.value})"
+    return f"call {act.call} {heard} and {due} [{act.after.state.value}]"
 
 
 def _lines(act: Act, caller: str, tables: Mapping[str, Table]) -> Iterator[_Line]:

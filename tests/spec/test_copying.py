@@ -1,14 +1,17 @@
 """A copied world shares what cannot change, and nothing else."""
 
+import logging
 import threading
+import weakref
 from collections import OrderedDict, deque
 
 import attrs
+import pytest
 
 from fsm_fallback import BreakerConfig, CountWindow, Fault, FaultKind, TimeWindow
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.spec.acts import standing_of
-from fsm_fallback.spec.copying import copied
+from fsm_fallback.spec.copying import CannotCopy, copied
 
 
 @attrs.define(eq=False)
@@ -142,3 +145,61 @@ def test_a_tuple_with_something_in_it_that_changes_is_made_anew():
     twin = copied(thing)
     assert twin == thing
     assert twin[0] is not thing[0]
+
+
+class Guarded:
+    """With what belongs to nobody's world: a lock, a logger, a weak reference."""
+
+    __slots__ = ("__hidden", "__weakref__", "lock", "log", "seen", "watch")
+
+    def __init__(self):
+        self.lock, self.log = threading.RLock(), logging.getLogger("theirs")
+        self.seen, self.__hidden = [], [1]
+        self.watch = weakref.ref(self)
+
+    def hidden(self):
+        """What a name of two underscores holds."""
+        return self.__hidden
+
+
+@attrs.frozen
+class FrozenBox:
+    """Frozen, and yet its list is not."""
+
+    items: list
+
+
+class Own:
+    """Says itself how it is copied."""
+
+    def __deepcopy__(self, memo):
+        return "a copy"
+
+
+def test_locks_loggers_and_weak_references_are_shared():
+    """What is beside them is copied, names with two underscores as well."""
+    thing = Guarded()
+    twin = copied(thing)
+    assert (twin.lock, twin.log, twin.watch) == (thing.lock, thing.log, thing.watch)
+    twin.seen.append(1)
+    twin.hidden().append(2)
+    assert (thing.seen, thing.hidden()) == ([], [1])
+
+
+def test_a_frozen_object_of_the_users_is_copied_with_what_it_holds():
+    """Only our own are known to hold nothing that changes."""
+    box = FrozenBox([1])
+    twin = copied(box)
+    twin.items.append(2)
+    assert box.items == [1]
+
+
+def test_an_object_that_says_how_is_copied_so():
+    """`__deepcopy__` is the user's word."""
+    assert copied([Own()]) == ["a copy"]
+
+
+def test_what_cannot_be_had_twice_is_refused_by_name():
+    """Class and remedy."""
+    with pytest.raises(CannotCopy, match=r"a builtins\.generator cannot be copied"):
+        copied([(each for each in ())])

@@ -75,7 +75,11 @@ def test_a_driver_that_does_what_it_is_told_keeps_everything(drive):
             "driver-books-what-happened",
             "'a' is closed and answers",
         ),
-        (a_driver(admits=False), "driver-calls-as-told", "answers -> called a, a; came to"),
+        (
+            a_driver(admits=False),
+            "driver-calls-as-told",
+            "called a with other arguments, a; came to",
+        ),
         (
             a_driver(goes_on=False),
             "driver-hands-over",
@@ -87,6 +91,32 @@ def test_a_driver_that_does_what_it_is_told_keeps_everything(drive):
 def test_what_a_driver_forgets_is_told_by_the_smallest_script(drive, promise, told):
     """Providers, their endings, and what it came to."""
     assert told in broken(drive)[promise]
+
+
+def test_a_driver_without_end_is_caught():
+    """It is interrupted, and no further call is tried."""
+
+    def loops(walk, chain, command, now, args, kwargs):
+        while True:
+            pass
+
+    verdicts = {each.promise.id: each for each in check_driver(loops, patience=0.2)}
+    assert verdicts["driver-ends"].history.startswith(
+        "'a' is closed and answers -> called nobody; came to no end"
+    )
+    assert verdicts["driver-ends"].cases == 1
+
+
+@pytest.mark.parametrize("does", [lambda: None, lambda: {}["a"]])
+def test_a_driver_that_does_nothing_is_caught(does):
+    """Nobody called, nothing raised by a provider: no crash of the check."""
+
+    def idle(walk, chain, command, now, args, kwargs):
+        return does()
+
+    assert {"driver-calls-as-told", "driver-hands-over", "driver-ends-the-chain"} <= set(
+        broken(idle)
+    )
 
 
 async def awaits_a_loop(walk, chain, command, now, args, kwargs):

@@ -132,10 +132,42 @@ def test_a_log_that_begins_in_the_middle_is_judged_from_there():
     assert broken(RECORDS[len(RECORDS) // 2 :]) == {}
 
 
-def test_records_of_chains_are_passed_over():
-    """Their promises are about objects."""
-    chains = [each for each in RECORDS if each["machine"] == "chain"]
-    assert all(each.cases == 0 for each in judge_log(chains, CONFIG))
+@pytest.mark.parametrize(
+    "records",
+    [[], [each for each in RECORDS if each["machine"] == "chain"]],
+    ids=["none", "chains"],
+)
+def test_a_log_without_breakers_is_refused(records):
+    """Nothing was looked at, and a verdict would say that all is well."""
+    with pytest.raises(ConfigurationError, match="the log has no record of a breaker"):
+        judge_log(records, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("records", "config", "named"),
+    [
+        (["a line"], CONFIG, "judge_log.records has 'a line', which is no audit record"),
+        ([{"machine": "breaker"}], CONFIG, "judge_log.records has a dict, which is no audit"),
+        (RECORDS, FallbackConfig(), "judge_log.config for 'fallback/weak' is a FallbackConfig"),
+        (RECORDS, {}, "judge_log.config for 'fallback/weak' is None; give a BreakerConfig"),
+    ],
+)
+def test_what_is_no_log_is_refused(records, config, named):
+    """Argument, value and remedy."""
+    with pytest.raises(ConfigurationError, match=named):
+        judge_log(records, config)
+
+
+def test_a_file_of_two_runs_is_two_logs():
+    """Each stream is followed by itself; a file is appended to."""
+    again = [{**each, "stream": "another run"} for each in RECORDS]
+    assert broken([*RECORDS, *again]) == {}
+
+
+def test_each_breaker_may_have_parameters_of_its_own():
+    """By the id in the records."""
+    configs = {each["id"]: CONFIG for each in RECORDS if each["machine"] == "breaker"}
+    assert broken(RECORDS, configs) == {}
 
 
 @pytest.mark.parametrize("start", [0, 50])
@@ -173,6 +205,20 @@ def test_what_a_log_does_not_tell_is_not_judged(config):
     assert "opening-grows" not in ids
     assert "open-never-called" in ids
     assert all(each.kept for each in verdicts)
+
+
+def test_a_call_that_hangs_is_no_false_alarm():
+    """A closed breaker refuses because of it, and the log does not tell of it before."""
+    config = BreakerConfig(window=CountWindow(2), minimum_calls=1, slow_call_duration=1.0)
+    clock = ManualClock()
+    log = AuditLog(mode="full", clock=clock)
+    breaker = CircuitBreaker("a", config, clock=clock)
+    breaker.audit(log.append, id="a", stays=True)
+    lease = breaker.try_acquire()
+    clock.advance(2)
+    assert breaker.try_acquire() is None
+    assert broken(log.records(), config) == {}
+    lease.release()
 
 
 def test_a_restored_breaker_is_followed_from_there():

@@ -19,7 +19,8 @@ from fsm_fallback.core.parameters import BreakerConfig
 from fsm_fallback.core.table import Table
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.spec.acts import BreakerAct, standing_of
-from fsm_fallback.spec.breaker_properties import BREAKER_PROPERTIES, BY_OPERATORS
+from fsm_fallback.spec.breaker_moves import BY_OPERATORS
+from fsm_fallback.spec.breaker_properties import BREAKER_PROPERTIES
 from fsm_fallback.spec.breaker_world import TICK, WORDS, Watched, fault_of
 from fsm_fallback.spec.explore import Judge
 from fsm_fallback.spec.stateful.behind import BehindTheClock

@@ -90,6 +90,11 @@ class SpecMachine(RuleBasedStateMachine):
         assert_applied(cls._seen, ids, cls.floor, cls.out_of_reach)
 
     @classmethod
+    def applied(cls, promise: str) -> int:
+        """To how many acts of the latest run a property applied, by its id."""
+        return cls._seen[promise]
+
+    @classmethod
     def lowest(cls) -> int:
         """How often the rarest of what the floor asks for was reached in the latest run."""
         if cls._reached is not None:
