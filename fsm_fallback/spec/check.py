@@ -189,35 +189,34 @@ def replay(
 
 
 def _breaker_of(subject: object) -> tuple[tuple[str, ...], type[Breaker]]:
-    if isinstance(subject, Table):
-        _refuse_states(subject, BreakerState, "breaker")
-        return _tabled(subject, Breaker, breaker_class)
-    if isinstance(subject, type) and issubclass(subject, Breaker):
-        return (), subject
-    raise ConfigurationError(
-        f"{subject!r} is no table and no subclass of Breaker; give a Table over BreakerState, or a "
-        "class that extends fsm_fallback.core.breaker.Breaker"
-    )
+    return _run_by(subject, Breaker, BreakerState, breaker_class)
 
 
 def _chain_of(subject: object) -> tuple[tuple[str, ...], type[Chain]]:
-    if isinstance(subject, Table):
-        _refuse_states(subject, ChainState, "chain")
-        return _tabled(subject, Chain, chain_class)
-    if isinstance(subject, type) and issubclass(subject, Chain):
+    return _run_by(subject, Chain, ChainState, chain_class)
+
+
+def _run_by(subject: object, model: type, states: type, tabled: Any) -> tuple[tuple[str, ...], Any]:
+    """What the audit says against a subject, and the class that runs it.
+
+    Raises:
+        ConfigurationError: If it is neither a table over these states nor a subclass of the model.
+    """
+    name = model.__name__
+    if isinstance(subject, type) and issubclass(subject, model):
         return (), subject
-    raise ConfigurationError(
-        f"{subject!r} is no table and no subclass of Chain; give a Table over ChainState, or a "
-        "class that extends fsm_fallback.core.chain.Chain"
-    )
-
-
-def _refuse_states(table: Table, states: type, kind: str) -> None:
-    if type(table.initial) is not states:
+    if not isinstance(subject, Table):
         raise ConfigurationError(
-            f"table {table.name!r} is over {type(table.initial).__name__}: the explorer runs a "
-            f"{kind}'s table over {states.__name__}; give one, or audit this with its own model"
+            f"{subject!r} is no table and no subclass of {name}; give a Table over "
+            f"{states.__name__}, or a class that extends {model.__module__}.{name}"
         )
+    if type(subject.initial) is not states:
+        raise ConfigurationError(
+            f"table {subject.name!r} is over {type(subject.initial).__name__}: the explorer runs a "
+            f"{name.lower()}'s table over {states.__name__}; give one, or audit this with its own "
+            "model"
+        )
+    return _tabled(subject, model, tabled)
 
 
 def _tabled(table: Table, model: type, tabled: Any) -> tuple[tuple[str, ...], Any]:

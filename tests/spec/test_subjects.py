@@ -14,8 +14,7 @@ from fsm_fallback.spec.subjects import check_library, check_thing, kind_of, load
 
 
 def reads_an_error(error):
-    """A classifier, by its shape."""
-    raise NotImplementedError
+    """A classifier, by its shape; nobody calls it."""
 
 
 @pytest.mark.parametrize(
