@@ -28,16 +28,15 @@ from fsm_fallback import (
     BreakerSnapshot,
     BreakerState,
     ConfigurationError,
-    CountWindow,
     Fault,
     FaultKind,
-    TimeWindow,
 )
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.events import BreakerStep
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.spec.floors import CoverageFloor
+from fsm_fallback.spec.stateful import breaker_configs
 from specs.reference_breaker import (
     Recount,
     ReferenceBreaker,
@@ -56,36 +55,6 @@ LONGEST_HOLD = {FaultKind.RATE_LIMIT: 300.0, FaultKind.QUOTA: 3600.0}
 BIRTHS = st.sampled_from([0.0, 0.0, -7.25, 1000.5])
 SAMPLES = (0.5, 0.0, 0.25, 0.875)
 PATIENCE = 6  # callers until an operator resets what operators did
-
-
-@st.composite
-def configs(draw: st.DrawFn) -> BreakerConfig:
-    """Small windows and rounds, so that a few dozen steps see everything."""
-    window: CountWindow | TimeWindow = draw(
-        st.builds(CountWindow, st.integers(1, 6))
-        | st.builds(TimeWindow, st.sampled_from([2.0, 8.0]), st.sampled_from([1, 2, 4]))
-    )
-    fullest = window.size if isinstance(window, CountWindow) else 4
-    probes = draw(st.sampled_from([1, 2, 3, 4, 4]))
-    return BreakerConfig(
-        window=window,
-        minimum_calls=draw(st.integers(1, fullest)),
-        failure_ratio=draw(st.sampled_from([0.25, 0.5, 0.75, 1.0])),
-        consecutive_failures=draw(st.sampled_from([None, None, 1, 2, 3])),
-        slow_call_duration=draw(st.sampled_from([None, 1.0, 1.0, 3.0])),
-        slow_call_ratio=draw(st.sampled_from([0.25, 0.5, 1.0])),
-        trip_on_success=draw(st.booleans()),
-        open_duration=4.0,
-        backoff_factor=draw(st.sampled_from([1.0, 2.0])),
-        max_open_duration=draw(st.sampled_from([4.0, 16.0])),
-        jitter=draw(st.sampled_from([0.0, 0.5])),
-        probe_calls=probes,
-        probe_concurrency=draw(st.integers(1, probes)),
-        probe_timeout=8.0,
-        early_verdict=draw(st.sampled_from([True, False, False])),
-        max_hold=draw(st.sampled_from([32.0, 1024.0])),
-        initial_state=draw(st.sampled_from([BreakerState.CLOSED] * 9 + list(BreakerState))),
-    )
 
 
 def recounted(snapshot: BreakerSnapshot) -> Recount:
@@ -131,7 +100,7 @@ class TheBreakerAgreesWithItsReference(RuleBasedStateMachine):
         self.settled_again = 0
         self.generation = -1
 
-    @initialize(config=configs(), born_at=BIRTHS)
+    @initialize(config=breaker_configs(), born_at=BIRTHS)
     def a_breaker_is_born(self, config: BreakerConfig, born_at: float) -> None:
         self.now = born_at
         self.breaker = Breaker(

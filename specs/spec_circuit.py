@@ -32,6 +32,7 @@ from fsm_fallback import (
     BreakerConfig,
     BreakerState,
 )
+from fsm_fallback.spec.stateful import breaker_configs
 from specs.call_forms import (
     BLOCKS,
     ENDINGS,
@@ -57,7 +58,6 @@ from specs.spec_breaker import (
     SAMPLES,
     TICK,
     WORDS,
-    configs,
     recounted,
 )
 
@@ -349,7 +349,7 @@ class CallsOfEveryFormAgreeWithTheReference(Calls):
 
     all_is_recorded = True
 
-    @initialize(config=configs(), born_at=BIRTHS, sample=st.sampled_from(SAMPLES))
+    @initialize(config=breaker_configs(), born_at=BIRTHS, sample=st.sampled_from(SAMPLES))
     def a_breaker_is_born(self, config: BreakerConfig, born_at: float, sample: float) -> None:
         self._bear(config, born_at, sample, listener_raises=False)
 
@@ -358,7 +358,7 @@ class StraightCallsAgreeWithTheReference(Calls):
     """Where only moves are recorded, and calls go straight while they may."""
 
     @initialize(
-        config=configs().map(straight) | configs().map(steady),
+        config=breaker_configs().map(straight) | breaker_configs().map(steady),
         born_at=BIRTHS,
         sample=st.sampled_from(SAMPLES),
     )
