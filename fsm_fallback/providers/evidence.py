@@ -53,7 +53,17 @@ GROUPS: Final = frozenset({"ExceptionGroup", "BaseExceptionGroup"})
 _OURS: Final = "fsm_fallback"
 # What stands between our call and the callable it calls: worker threads, partials, contexts.
 _MACHINERY: Final = frozenset(
-    {"anyio", "asyncio", "concurrent", "contextlib", "contextvars", "functools", "threading"}
+    {
+        "anyio",
+        "asyncio",
+        "concurrent",
+        "contextlib",
+        "contextvars",
+        "functools",
+        "outcome",  # in which trio brings back what a thread came to
+        "threading",
+        "trio",
+    }
 )
 _NO_MEANING: Final = frozenset({"object", "BaseException", "Exception"})
 # Names that mean the caller left only on a BaseException: google.api_core has a `Cancelled` of its

@@ -16,6 +16,7 @@ import types
 import anyio
 import anyio.to_thread
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,11 @@ from fsm_fallback.providers.fault_table import SIGNALS
 from fsm_fallback.providers.faults import classify, classify_response
 
 K = FaultKind
+
+
+def qualified(function):
+    """What a function is called, and where it is from."""
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def named(name, *bases):
@@ -314,11 +320,22 @@ def test_a_type_error_below_the_call_must_fail_over():
     assert classify(call_in_a_driver(in_a_worker_thread, ask)).kind is K.UNKNOWN
 
 
-def test_a_worker_thread_between_us_and_the_callable_does_not_hide_the_boundary():
-    """`acall` over a sync provider goes through anyio: those frames are machinery."""
-    in_anyio = functools.partial(anyio.run, anyio.to_thread.run_sync)
-    assert classify(call_in_a_driver(in_anyio, ask)).kind is K.CALLER
-    assert classify(call_in_a_driver(in_anyio, functools.partial(ask, 5))).kind is K.UNKNOWN
+@pytest.mark.parametrize(
+    "thread", [anyio.to_thread.run_sync, asyncio.to_thread, trio.to_thread.run_sync], ids=qualified
+)
+def test_a_worker_thread_between_us_and_the_callable_does_not_hide_the_boundary(thread):
+    """Whichever library's it is: those frames are machinery."""
+    backend = "trio" if "trio" in qualified(thread) else "asyncio"
+    in_thread = functools.partial(anyio.run, thread, backend=backend)
+    assert classify(call_in_a_driver(in_thread, ask)).kind is K.CALLER
+    assert classify(call_in_a_driver(in_thread, functools.partial(ask, 5))).kind is K.UNKNOWN
+
+
+def test_a_worker_thread_of_anyio_in_trio_does_not_hide_the_boundary_either():
+    """There it stands on trio's own."""
+    in_trio = functools.partial(anyio.run, anyio.to_thread.run_sync, backend="trio")
+    assert classify(call_in_a_driver(in_trio, ask)).kind is K.CALLER
+    assert classify(call_in_a_driver(in_trio, functools.partial(ask, 5))).kind is K.UNKNOWN
 
 
 def test_a_type_error_outside_our_frames_is_unknown():
