@@ -3,12 +3,13 @@
 The collector is off in these tests: what dies, dies because nothing refers to it any more.
 """
 
-import asyncio
 import contextlib
 import gc
 import threading
 import weakref
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from fsm_fallback import BreakerConfig, FallbackConfig, FallbackProvider, Fault, FaultKind, provider
@@ -68,7 +69,7 @@ def awaited(made):
 
     @provider(made.name, classify=made.classify)
     async def ask(prompt, **keywords):
-        await asyncio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return function(prompt, **keywords)
 
     return ask
@@ -100,7 +101,7 @@ def test_a_plain_call_keeps_no_prompt(watched, providers, method, config):
 @pytest.mark.parametrize("config", [QUICK, SLOW], ids=["with limits", "without"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("providers", CHAINS.values(), ids=CHAINS)
-def test_an_awaited_call_keeps_no_prompt(watched, providers, method, config):
+def test_an_awaited_call_keeps_no_prompt(watched, loop, providers, method, config):
     """Over coroutine functions."""
     llm = FallbackProvider(*map(awaited, providers), config=config)
 
@@ -109,13 +110,13 @@ def test_an_awaited_call_keeps_no_prompt(watched, providers, method, config):
             with contextlib.suppress(ExceptionGroup):
                 await getattr(llm, f"a{method}")(prompt, more=prompt)
 
-        asyncio.run(main())
+        loop.run(main)
 
     assert watched(use)
 
 
 @pytest.mark.parametrize("providers", CHAINS.values(), ids=CHAINS)
-def test_a_call_through_worker_threads_keeps_no_prompt(watched, providers):
+def test_a_call_through_worker_threads_keeps_no_prompt(watched, loop, providers):
     """Over plain functions, awaited."""
     llm = FallbackProvider(*providers, config=QUICK)
 
@@ -124,7 +125,7 @@ def test_a_call_through_worker_threads_keeps_no_prompt(watched, providers):
             with contextlib.suppress(ExceptionGroup):
                 await llm.acall(prompt, more=prompt)
 
-        asyncio.run(main())
+        loop.run(main)
         for thread in threading.enumerate():  # they end soon after their loop
             if "AnyIO worker" in thread.name:
                 thread.join(10.0)
@@ -156,41 +157,38 @@ def test_an_interrupted_call_keeps_no_prompt(watched):
 
 
 @pytest.mark.parametrize("config", [QUICK, SLOW], ids=["with limits", "without"])
-def test_a_cancelled_call_keeps_no_prompt(watched, config):
+def test_a_cancelled_call_keeps_no_prompt(watched, loop, config):
     """Nor its task, its scope, its timer."""
 
     @provider("a")
     async def stuck(prompt):
-        await asyncio.Event().wait()
+        await anyio.sleep_forever()
 
     llm = FallbackProvider(stuck, config=config)
 
     def use(prompt):
         async def main():
-            task = asyncio.create_task(llm.acall(prompt))
-            await asyncio.sleep(0)
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            async with loop.cancelling(llm.acall, prompt):
+                await anyio.wait_all_tasks_blocked()
 
-        asyncio.run(main())
+        loop.run(main)
 
     assert watched(use)
 
 
-def test_an_attempt_cut_by_its_limit_keeps_no_prompt(watched):
+def test_an_attempt_cut_by_its_limit_keeps_no_prompt(watched, loop):
     """The trail has a `TimeoutError`, and that no frames."""
 
     @provider("a")
     async def stuck(prompt):
-        await asyncio.Event().wait()
+        await anyio.sleep_forever()
 
     llm = FallbackProvider(
         stuck, awaited(answering("b")), config=FallbackConfig(attempt_timeout=0.01)
     )
 
     def use(prompt):
-        assert asyncio.run(llm.acall(prompt)) == "hello"
+        assert loop.run(llm.acall, prompt) == "hello"
 
     assert watched(use)
 
@@ -220,3 +218,29 @@ def test_records_in_memory_keep_no_prompt(watched):
     llm = FallbackProvider(failing("a"), answering("b"), audit="full")
     assert watched(lambda prompt: llm.call(prompt, more=prompt))
     assert llm.audit.records()
+
+
+def test_a_call_left_behind_in_its_thread_keeps_no_prompt_once_it_ends(watched, loop):
+    """Nobody takes what it came to, and its error keeps the frames it went through."""
+    gone, release = threading.Event(), threading.Event()
+
+    @provider("a")
+    def stuck(prompt):
+        kept = [prompt]
+        release.wait(10.0)
+        raise ConnectionError(str(len(kept)))
+
+    llm = FallbackProvider(
+        stuck, awaited(answering("b")), config=FallbackConfig(attempt_timeout=0.01)
+    )
+
+    def use(prompt):
+        weakref.finalize(prompt, gone.set)
+        assert loop.run(llm.acall, prompt) == "hello"
+
+    try:
+        # Its thread is not waited for, and has it still.
+        assert not watched(use)
+    finally:
+        release.set()
+    assert gone.wait(10.0)
