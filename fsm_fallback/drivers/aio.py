@@ -7,6 +7,7 @@ chain ABANDONED, and goes on its way.
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -15,6 +16,7 @@ import anyio
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.lease import Refusal
+from fsm_fallback.drivers.soon import soon_in_this_loop
 from fsm_fallback.drivers.walk import Walk
 
 _NONE: Final[tuple[Refusal, ...]] = ()
@@ -160,7 +162,7 @@ _NO_TIMER = _NoTimer()
 
 
 class _ClockTimer:
-    """A cancel scope rung by a clock that keeps timers."""
+    """A cancel scope rung by a clock that keeps timers, in whichever thread moves that clock."""
 
     def __init__(self, call_at: Callable[[float, Callable[[], object]], Any], when: float) -> None:
         self._scope = anyio.CancelScope()
@@ -173,7 +175,9 @@ class _ClockTimer:
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
-        self._timer = self._call_at(self._when, self._scope.cancel)
+        self._soon = soon_in_this_loop()
+        self._thread = get_ident()
+        self._timer = self._call_at(self._when, self._ring)
         return self
 
     def __exit__(
@@ -184,3 +188,9 @@ class _ClockTimer:
     ) -> bool | None:
         self._timer.cancel()
         return self._scope.__exit__(exc_type, exc_val, exc_tb)
+
+    def _ring(self) -> None:
+        if get_ident() == self._thread:
+            self._scope.cancel()  # at once: the clock stands at this very instant
+        else:
+            self._soon(self._scope.cancel)

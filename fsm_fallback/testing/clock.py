@@ -151,13 +151,15 @@ class ManualClock:
         from anyio import Event  # noqa: PLC0415  # sync tests do without an event loop
         from anyio.lowlevel import checkpoint  # noqa: PLC0415  # as above
 
+        from fsm_fallback.drivers.soon import soon_in_this_loop  # noqa: PLC0415  # as above
+
         due_at = self._now + seconds
         if not math.isfinite(due_at):
             raise ValueError(f"seconds is {seconds!r}; give a finite duration")
         if seconds <= 0:
             await checkpoint()
             return
-        arrived, soon = Event(), _run_soon_in_this_loop()
+        arrived, soon = Event(), soon_in_this_loop()
         timer = self.call_at(due_at, lambda: soon(arrived.set))
         try:
             await arrived.wait()
@@ -242,16 +244,3 @@ class ManualClock:
             index = bisect_left(self._timers, entry)
             if index < len(self._timers) and self._timers[index] is entry:
                 del self._timers[index]
-
-
-def _run_soon_in_this_loop() -> Callable[[Callable[[], object]], object]:
-    """Return what runs a function in the current event loop soon, and may be called anywhere."""
-    import asyncio  # noqa: PLC0415  # sync tests do without an event loop
-    from importlib import import_module  # noqa: PLC0415  # as above
-
-    try:
-        return asyncio.get_running_loop().call_soon_threadsafe
-    except RuntimeError:
-        token = import_module("trio").lowlevel.current_trio_token()
-        soon: Callable[[Callable[[], object]], object] = token.run_sync_soon
-        return soon

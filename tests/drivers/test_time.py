@@ -1,8 +1,8 @@
 """Time-outs and deadlines, in virtual time and in both drivers."""
 
-import asyncio
 import threading
 
+import anyio
 import pytest
 
 from fsm_fallback import (
@@ -220,7 +220,7 @@ class TestKeywords:
         assert second.calls[0].kwargs == {"tone": "dry", "stops": ["."]}
 
 
-def test_a_thread_that_hangs_is_left_behind():
+def test_a_thread_that_hangs_is_left_behind(loop):
     """An awaited call over a plain provider is cut though the thread cannot be."""
     release, done = threading.Event(), threading.Event()
 
@@ -238,23 +238,48 @@ def test_a_thread_that_hangs_is_left_behind():
         finally:
             release.set()
 
-    answer, snapshot = asyncio.run(main())
+    answer, snapshot = loop.run(main)
     assert answer.provider == "b"
     assert answer.trail[0].fault.kind is K.TIMEOUT
     assert (snapshot.in_flight, snapshot.failures) == (0, 1)
     assert done.wait(10.0)
 
 
-def test_a_clock_without_timers_gets_real_ones():
+def test_a_clock_without_timers_gets_real_ones(loop):
     """A hang is cut on the wall's time."""
 
     @provider("a")
     async def stuck(prompt):
-        await asyncio.Event().wait()
+        await anyio.sleep_forever()
 
     llm = FallbackProvider(stuck).options(deadline=SOON)
     with pytest.raises(DeadlineExceeded) as caught:
-        asyncio.run(llm.acall("why"))
+        loop.run(llm.acall, "why")
     (attempt,) = caught.value.trail
     assert attempt.fault.kind is K.TIMEOUT
     assert attempt.duration >= SOON
+
+
+def test_a_timer_rung_by_another_thread_cuts_the_attempt(loop, clock):
+    """A plain provider, in its worker thread, takes the time of a clock that is moved by hand."""
+    release, done = threading.Event(), threading.Event()
+
+    @provider("a")
+    def slow(prompt):
+        clock.advance(7.0)
+        release.wait(10.0)
+        done.set()
+
+    llm = FallbackProvider(
+        slow,
+        ScriptedProvider("b", ["hello"]),
+        clock=clock,
+        config=FallbackConfig(attempt_timeout=5.0),
+    )
+    try:
+        answer = loop.run(llm.adetailed, "why")
+    finally:
+        release.set()
+    assert answer.value == "hello"
+    assert answer.trail[0].fault.kind is K.TIMEOUT
+    assert done.wait(10.0)

@@ -1,0 +1,20 @@
+"""Into the running event loop from anywhere: timers may be rung in any thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from importlib import import_module
+from typing import TypeAlias
+
+Soon: TypeAlias = Callable[[Callable[[], object]], object]
+
+
+def soon_in_this_loop() -> Soon:
+    """What runs a function in the event loop this is called in, soon; it may be called anywhere."""
+    try:
+        return asyncio.get_running_loop().call_soon_threadsafe
+    except RuntimeError:
+        token = import_module("trio").lowlevel.current_trio_token()
+        soon: Soon = token.run_sync_soon
+        return soon
