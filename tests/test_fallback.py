@@ -4,10 +4,10 @@ What a chain refuses and what it tells is in `test_fallback_wiring`; time, inter
 are in `drivers`; the real SDKs are in `integration`.
 """
 
-import asyncio
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import attrs
 import pytest
@@ -43,18 +43,18 @@ TRIGGERS_AT_ONCE = FallbackConfig(
 class Way:
     """One way of calling a chain, plain or awaited."""
 
-    is_async: bool
+    loop: Any
 
     def call(self, chain, *args, **kwargs):
         """The answer of a call."""
-        if self.is_async:
-            return asyncio.run(chain.acall(*args, **kwargs))
+        if self.loop:
+            return self.loop.run(chain.acall, *args, **kwargs)
         return chain.call(*args, **kwargs)
 
     def detailed(self, chain, *args, **kwargs):
         """The answer of a call, and how it came about."""
-        if self.is_async:
-            return asyncio.run(chain.adetailed(*args, **kwargs))
+        if self.loop:
+            return self.loop.run(chain.adetailed, *args, **kwargs)
         return chain.detailed(*args, **kwargs)
 
     def failure(self, chain, *args, **kwargs):
@@ -64,10 +64,10 @@ class Way:
         return caught.value
 
 
-@pytest.fixture(params=[False, True], ids=["call", "acall"])
-def way(request):
-    """Both ways of calling."""
-    return Way(request.param)
+@pytest.fixture
+def way(plain_or_loop):
+    """Both ways of calling, the awaited one in each loop."""
+    return Way(plain_or_loop)
 
 
 @pytest.fixture

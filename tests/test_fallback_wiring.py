@@ -1,6 +1,5 @@
 """`FallbackProvider`: ways of calling, what it refuses, what it records, what it never tells."""
 
-import asyncio
 import json
 import logging
 import threading
@@ -24,14 +23,14 @@ from fsm_fallback.testing import ScriptedProvider
 COLOUR = ContextVar("colour", default="none")
 
 
-@pytest.fixture(params=["call", "acall"])
-def failure(request):
+@pytest.fixture
+def failure(plain_or_loop):
     """The error of a call, in both ways of calling."""
 
     def called(chain, *args, **kwargs):
-        if request.param == "call":
+        if plain_or_loop is None:
             return chain.call(*args, **kwargs)
-        return asyncio.run(chain.acall(*args, **kwargs))
+        return plain_or_loop.run(chain.acall, *args, **kwargs)
 
     def failed(chain, *args, **kwargs):
         with pytest.raises(ExceptionGroup) as caught:
@@ -44,7 +43,7 @@ def failure(request):
 class TestWaysOfCalling:
     """Plain and awaited calls over providers that know only one of them."""
 
-    def test_an_awaited_call_runs_a_plain_provider_in_a_thread(self):
+    def test_an_awaited_call_runs_a_plain_provider_in_a_thread(self, loop):
         """The event loop goes on, and context variables come along."""
 
         @provider("a")
@@ -55,11 +54,11 @@ class TestWaysOfCalling:
             COLOUR.set("blue")
             return await FallbackProvider(ask).acall("why")
 
-        thread, colour, prompt = asyncio.run(main())
+        thread, colour, prompt = loop.run(main)
         assert thread != threading.get_ident()
         assert (colour, prompt) == ("blue", "why")
 
-    def test_an_awaited_call_takes_the_awaited_form_where_there_is_one(self):
+    def test_an_awaited_call_takes_the_awaited_form_where_there_is_one(self, loop):
         """The other one is for plain calls."""
 
         class Both:
@@ -73,7 +72,7 @@ class TestWaysOfCalling:
                 return "awaited"
 
         llm = FallbackProvider(Both())
-        assert asyncio.run(llm.acall()) == "awaited"
+        assert loop.run(llm.acall) == "awaited"
         assert llm.call() == "plain"
 
     def test_a_plain_call_names_every_provider_that_has_none(self):
@@ -93,7 +92,7 @@ class TestWaysOfCalling:
         assert plain.calls == []
 
     @pytest.mark.parametrize("method", ["call", "detailed"])
-    def test_a_provider_that_only_streams_cannot_be_called(self, method):
+    def test_a_provider_that_only_streams_cannot_be_called(self, loop, method):
         """The remedy is in the message."""
 
         @provider("a")
@@ -104,7 +103,7 @@ class TestWaysOfCalling:
         with pytest.raises(ConfigurationError, match=r"'a' cannot be called with call"):
             getattr(llm, method)("why")
         with pytest.raises(ConfigurationError, match=r"'a' cannot be called with acall"):
-            asyncio.run(getattr(llm, f"a{method}")("why"))
+            loop.run(getattr(llm, f"a{method}"), "why")
 
 
 class TestSecrets:
@@ -224,14 +223,14 @@ class TestAudit:
         llm.close()
         assert llm.call("why") == "two"
 
-    def test_an_asynchronous_context_closes_too(self):
+    def test_an_asynchronous_context_closes_too(self, loop):
         """With the same effect."""
 
         async def main():
             async with FallbackProvider(ScriptedProvider("a", ["one"])) as llm:
                 return await llm.acall("why")
 
-        assert asyncio.run(main()) == "one"
+        assert loop.run(main) == "one"
 
 
 class TestBadInput:
@@ -322,7 +321,7 @@ class TestBadInput:
         with pytest.raises(ConfigurationError, match=r"FallbackProvider\.strategy"):
             FallbackProvider(ScriptedProvider("a", []), strategy=Sequential)
 
-    def test_a_strategy_that_names_nobody(self):
+    def test_a_strategy_that_names_nobody(self, loop):
         """Straight, walked and awaited alike; it would drop every provider without a word."""
 
         class Nobody:
@@ -335,7 +334,7 @@ class TestBadInput:
         with pytest.raises(ConfigurationError, match=r"Nobody\.order"):
             llm.detailed()
         with pytest.raises(ConfigurationError, match=r"Nobody\.order"):
-            asyncio.run(llm.acall())
+            loop.run(llm.acall)
 
     @pytest.mark.parametrize("deadline", [0, -1.0, True, "5", float("nan"), float("inf")])
     def test_a_deadline_of_one_call_that_is_none(self, deadline):

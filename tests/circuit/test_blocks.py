@@ -1,11 +1,13 @@
 """`with breaker` and `async with breaker`: a block is a call."""
 
-import asyncio
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from fsm_fallback import BreakerOpen, BreakerState, CircuitBreaker, Fault, FaultKind, Lease
@@ -26,21 +28,17 @@ def plain(circuit, body):
         return body(lease)
 
 
-def awaited(circuit, body):
+async def awaited(circuit, body):
     """Run a body in an `async with` block."""
-
-    async def scenario():
-        async with circuit as lease:
-            await asyncio.sleep(0)
-            return body(lease)
-
-    return asyncio.run(scenario())
+    async with circuit as lease:
+        await anyio.lowlevel.checkpoint()
+        return body(lease)
 
 
-@pytest.fixture(params=[plain, awaited], ids=["with", "async with"])
-def block(request):
+@pytest.fixture
+def block(plain_or_loop):
     """Run a body in a block of either kind."""
-    return request.param
+    return plain if plain_or_loop is None else partial(plain_or_loop.run, awaited)
 
 
 class TestEnds:
@@ -200,49 +198,50 @@ class TestManyAtOnce:
         assert counts(first) == (2, 1, 0)
         assert counts(second) == (1, 1, 0)
 
-    def test_two_tasks_at_once_each_have_their_own(self, calm, counts):
+    def test_two_tasks_at_once_each_have_their_own(self, calm, counts, loop):
         """The one that fails is not booked on the lease of the other."""
         circuit, leases = calm(), {}
 
         async def work(name, gate, *, fails):
-            async with circuit as lease:
-                leases[name] = lease
-                await gate.wait()
-                if fails:
-                    raise Broken
+            with suppress(Broken):
+                async with circuit as lease:
+                    leases[name] = lease
+                    await gate.wait()
+                    if fails:
+                        raise Broken
 
         async def scenario():
-            gates = [asyncio.Event(), asyncio.Event()]
-            bad = asyncio.create_task(work("bad", gates[0], fails=True))
-            good = asyncio.create_task(work("good", gates[1], fails=False))
-            await asyncio.sleep(0)
-            assert counts(circuit) == (0, 0, 2)
-            gates[0].set()
-            with pytest.raises(Broken):
-                await bad
-            assert leases["bad"].settled
-            assert not leases["good"].settled
-            gates[1].set()
-            await good
+            gates = [anyio.Event(), anyio.Event()]
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(work, "bad", gates[0], fails=True))
+                tasks.start_soon(partial(work, "good", gates[1], fails=False))
+                await anyio.wait_all_tasks_blocked()
+                assert counts(circuit) == (0, 0, 2)
+                gates[0].set()
+                await anyio.wait_all_tasks_blocked()
+                assert leases["bad"].settled
+                assert not leases["good"].settled
+                gates[1].set()
 
-        asyncio.run(scenario())
+        loop.run(scenario)
         assert counts(circuit) == (2, 1, 0)
 
-    def test_a_task_made_within_a_block_has_none_of_it(self, calm, counts):
+    def test_a_task_made_within_a_block_has_none_of_it(self, calm, counts, loop):
         """It inherits the context, and not the call."""
         circuit = calm()
 
         async def child():
-            async with circuit:
-                raise Broken
+            with pytest.raises(Broken):
+                async with circuit:
+                    raise Broken
 
         async def scenario():
             async with circuit as lease:
-                with pytest.raises(Broken):
-                    await asyncio.create_task(child())
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(child)
                 assert not lease.settled
 
-        asyncio.run(scenario())
+        loop.run(scenario)
         assert counts(circuit) == (2, 1, 0)
 
     def test_threads_each_have_their_own(self, calm, counts):
@@ -261,26 +260,22 @@ class TestManyAtOnce:
         assert counts(circuit) == (4, 2, 0)
 
     @pytest.mark.parametrize("after", [0, 1])
-    def test_a_cancelled_task_gives_its_lease_back(self, calm, counts, after):
+    def test_a_cancelled_task_gives_its_lease_back(self, calm, counts, loop, after):
         """In the middle of its block."""
         circuit = calm()
 
         async def work():
             async with circuit:
                 for _ in range(after):
-                    await asyncio.sleep(0)
-                await asyncio.Event().wait()
+                    await anyio.lowlevel.checkpoint()
+                await anyio.sleep_forever()
 
         async def scenario():
-            task = asyncio.create_task(work())
-            for _ in range(after + 1):
-                await asyncio.sleep(0)
-            assert counts(circuit) == (0, 0, 1)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            async with loop.cancelling(work):
+                await anyio.wait_all_tasks_blocked()
+                assert counts(circuit) == (0, 0, 1)
 
-        asyncio.run(scenario())
+        loop.run(scenario)
         assert counts(circuit) == (0, 0, 0)
 
 

@@ -1,8 +1,8 @@
 """A clock that raises: its error comes out, nothing leaks, and the circuit works on afterwards."""
 
-import asyncio
 import gc
 
+import anyio
 import pytest
 
 from fsm_fallback import BreakerState, Fault, FaultKind
@@ -151,12 +151,13 @@ def called(circuit, form, body):
 
     return {
         "call": lambda: circuit.call(body),
-        "acall": lambda: asyncio.run(circuit.acall(coroutine)),
+        "asyncio": lambda: anyio.run(circuit.acall, coroutine, backend="asyncio"),
+        "trio": lambda: anyio.run(circuit.acall, coroutine, backend="trio"),
         "with": block,
     }[form]
 
 
-@pytest.mark.parametrize("form", ["call", "acall", "with"])
+@pytest.mark.parametrize("form", ["call", "asyncio", "trio", "with"])
 @pytest.mark.parametrize("error", [None, Broken, KeyboardInterrupt])
 def test_a_call_during_which_it_breaks_leaks_nothing(circuit, fragile, settled, form, error):
     """Whether it answers, fails or is interrupted: its lease is back with the next operation.
@@ -178,7 +179,7 @@ def test_a_straight_call_needs_no_clock(make, fragile, counts):
     assert counts(circuit) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("form", ["call", "acall"])
+@pytest.mark.parametrize("form", ["call", "asyncio", "trio"])
 def test_a_late_call_during_which_it_breaks_leaks_nothing(circuit, fragile, settled, form):
     """Its generation is over, and so is the clock."""
 

@@ -1,10 +1,11 @@
 """Many threads, and event loops beside them, on one circuit: totals to the last call."""
 
-import asyncio
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from fsm_fallback import BreakerOpen, BreakerState, CountWindow, Fault, FaultKind
@@ -30,12 +31,12 @@ def broken():
 
 async def awaited():
     """Answer after a turn of the loop."""
-    await asyncio.sleep(0)
+    await anyio.lowlevel.checkpoint()
 
 
 async def awaited_broken():
     """Fail after a turn of the loop."""
-    await asyncio.sleep(0)
+    await anyio.lowlevel.checkpoint()
     raise Broken
 
 
@@ -108,20 +109,27 @@ def test_totals_are_exact_in_every_form(exact, counts, crowd):
     assert circuit.acquire().number == THREADS * CALLS + 1
 
 
-def test_totals_are_exact_beside_an_event_loop(exact, counts, crowd):
-    """Half of the threads run loops of tasks, the others plain calls, on one circuit."""
+def test_totals_are_exact_beside_event_loops(exact, counts, crowd):
+    """Half of the threads run loops of tasks, of both libraries, the others plain calls."""
     circuit = exact()
 
     async def tasks():
-        waiting = [
-            circuit.acall(awaited_broken if number % 5 == 0 else awaited) for number in range(CALLS)
-        ]
-        found = await asyncio.gather(*waiting, return_exceptions=True)
-        return CALLS, sum(isinstance(each, Broken) for each in found)
+        found = []
+
+        async def task(function):
+            try:
+                await circuit.acall(function)
+            except Broken:
+                found.append(1)
+
+        async with anyio.create_task_group() as group:
+            for number in range(CALLS):
+                group.start_soon(task, awaited_broken if number % 5 == 0 else awaited)
+        return CALLS, len(found)
 
     def work(number):
         if number % 2:
-            return asyncio.run(tasks())
+            return anyio.run(tasks, backend="trio" if number % 4 == 1 else "asyncio")
         booked = [one_call(circuit, number + call) for call in range(CALLS)]
         return tuple(map(sum, zip(*booked, strict=True)))
 

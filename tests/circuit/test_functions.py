@@ -5,9 +5,19 @@ import functools
 import inspect
 import traceback
 
+import anyio
+import anyio.lowlevel
 import pytest
+import trio
 
-from fsm_fallback import BreakerOpen, BreakerState, CircuitBreaker, ConfigurationError
+from fsm_fallback import (
+    BreakerOpen,
+    BreakerState,
+    CircuitBreaker,
+    ConfigurationError,
+    FaultKind,
+    classify,
+)
 
 S = BreakerState
 INTERRUPTS = [KeyboardInterrupt, SystemExit, GeneratorExit]
@@ -24,7 +34,7 @@ def plain(value, *, more=0):
 
 async def awaited(value, *, more=0):
     """Answer with what was given, after a turn of the loop."""
-    await asyncio.sleep(0)
+    await anyio.lowlevel.checkpoint()
     return value + more
 
 
@@ -44,30 +54,26 @@ def ways_to_call(circuit, function):
     return {"decorated": circuit(function), "call": functools.partial(circuit.call, function)}
 
 
-def ways_to_await(circuit, function):
+def ways_to_await(circuit, function, loop):
     """As `ways_to_call`, of a coroutine function; each is run in a loop of its own."""
     awaiting = (circuit(function), functools.partial(circuit.acall, function))
-
-    def run(ask):
-        return lambda *args, **kwargs: asyncio.run(ask(*args, **kwargs))
-
-    return dict(zip(("decorated", "acall"), map(run, awaiting), strict=True))
+    runs = (functools.partial(loop.run, ask) for ask in awaiting)
+    return dict(zip(("decorated", "call"), runs, strict=True))
 
 
-@pytest.fixture(params=["plain, decorated", "plain, call", "async, decorated", "async, acall"])
-def guard(request):
+@pytest.fixture(params=["decorated", "call"])
+def guard(request, plain_or_loop):
     """Put a body behind a circuit, as a function of each kind, to be called in each form."""
-    kind, form = request.param.split(", ")
 
     def guarded(circuit, body):
-        if kind == "plain":
-            return ways_to_call(circuit, body)[form]
+        if plain_or_loop is None:
+            return ways_to_call(circuit, body)[request.param]
 
         async def coroutine(*args, **kwargs):
-            await asyncio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             return body(*args, **kwargs)
 
-        return ways_to_await(circuit, coroutine)[form]
+        return ways_to_await(circuit, coroutine, plain_or_loop)[request.param]
 
     return guarded
 
@@ -194,12 +200,12 @@ class TestWrongArguments:
             ways_to_call(circuit, plain)[ask](1, 2, 3)
         assert counts(circuit) == (0, 0, 0)
 
-    @pytest.mark.parametrize("ask", ["decorated", "acall"])
-    def test_one_of_an_awaited_call_books_nothing(self, calm, counts, ask):
+    @pytest.mark.parametrize("ask", ["decorated", "call"])
+    def test_one_of_an_awaited_call_books_nothing(self, calm, counts, loop, ask):
         """As of a plain one."""
         circuit = calm()
         with pytest.raises(TypeError):
-            ways_to_await(circuit, awaited)[ask](1, 2, 3)
+            ways_to_await(circuit, awaited, loop)[ask](1, 2, 3)
         assert counts(circuit) == (0, 0, 0)
 
     def test_one_raised_inside_counts(self, calm, counts, guard):
@@ -220,11 +226,11 @@ class TestWrongArguments:
             circuit.call(len, 5)
         assert counts(circuit) == (0, 0, 0)
 
-    def test_awaiting_what_cannot_be_awaited_books_nothing(self, calm, counts):
+    def test_awaiting_what_cannot_be_awaited_books_nothing(self, calm, counts, loop):
         """A plain function went to `acall`: the caller's mistake."""
         circuit = calm()
         with pytest.raises(TypeError, match="await"):
-            asyncio.run(circuit.acall(lambda: 5))
+            loop.run(circuit.acall, lambda: 5)
         assert counts(circuit) == (0, 0, 0)
 
 
@@ -232,68 +238,97 @@ class TestCancellation:
     """A task that is cancelled says nothing of the provider."""
 
     @pytest.mark.parametrize("form", ["decorated", "acall"])
-    def test_it_passes_through_and_books_nothing(self, calm, counts, form):
+    def test_it_passes_through_and_books_nothing(self, calm, counts, loop, form):
         """The lease is back at once."""
         circuit = calm()
 
         async def scenario():
-            entered = asyncio.Event()
+            entered = anyio.Event()
 
             async def hang():
                 entered.set()
-                await asyncio.Event().wait()
+                await anyio.sleep_forever()
 
-            ask = circuit(hang) if form == "decorated" else lambda: circuit.acall(hang)
-            task = asyncio.create_task(ask())
-            await entered.wait()
-            assert counts(circuit) == (0, 0, 1)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert task.cancelled()
+            ask = circuit(hang) if form == "decorated" else functools.partial(circuit.acall, hang)
+            async with loop.cancelling(ask):
+                await entered.wait()
+                assert counts(circuit) == (0, 0, 1)
+            assert counts(circuit) == (0, 0, 0)
 
-        asyncio.run(scenario())
-        assert counts(circuit) == (0, 0, 0)
+        loop.run(scenario)
 
-    def test_a_cancelled_probe_gives_its_slot_to_the_next_caller(self, circuit, clock):
+    def test_a_cancelled_probe_gives_its_slot_to_the_next_caller(self, circuit, clock, loop):
         """The round goes on."""
         circuit.acquire().fail()
         clock.advance(30.0)
 
         async def scenario():
-            task = asyncio.create_task(circuit.acall(asyncio.Event().wait))
-            await asyncio.sleep(0)
-            assert circuit.state is S.HALF_OPEN
-            assert not circuit.would_admit()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            async with loop.cancelling(circuit.acall, anyio.sleep_forever):
+                await anyio.wait_all_tasks_blocked()
+                assert circuit.state is S.HALF_OPEN
+                assert not circuit.would_admit()
 
-        asyncio.run(scenario())
+        loop.run(scenario)
         assert circuit.would_admit()
         circuit.call(bool)
         assert circuit.state is S.CLOSED
 
-    def test_a_time_out_around_it_is_a_cancellation(self, calm, counts):
+    def test_a_time_out_around_it_is_a_cancellation(self, calm, counts, loop):
         """Whose limit it was the circuit cannot know; one inside the call counts."""
         circuit = calm()
 
-        async def hang():
-            await asyncio.Event().wait()
+        async def limited():
+            with anyio.fail_after(0):
+                await anyio.sleep_forever()
+
+        async def scenario():
+            with pytest.raises(TimeoutError), anyio.fail_after(0):
+                await circuit.acall(anyio.sleep_forever)
+            assert counts(circuit) == (0, 0, 0)
+            with pytest.raises(TimeoutError):
+                await circuit.acall(limited)
+
+        loop.run(scenario)
+        assert counts(circuit) == (1, 1, 0)
+
+    def test_a_time_out_of_asyncio_is_one_too(self, calm, counts):
+        """`asyncio.timeout`, around the call and inside it."""
+        circuit = calm()
 
         async def limited():
             async with asyncio.timeout(0):
-                await hang()
+                await asyncio.Event().wait()
 
         async def scenario():
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
-                    await circuit.acall(hang)
+                    await circuit.acall(asyncio.Event().wait)
             assert counts(circuit) == (0, 0, 0)
             with pytest.raises(TimeoutError):
                 await circuit.acall(limited)
 
         asyncio.run(scenario())
         assert counts(circuit) == (1, 1, 0)
+
+    def test_a_time_out_of_trio_is_one_too(self, calm, counts):
+        """`trio.fail_after`, around the call and inside it; its error is no `TimeoutError`."""
+        circuit = calm(classify=lambda error: heard.append(classify(error)) or heard[-1])
+        heard = []
+
+        async def limited():
+            with trio.fail_after(0):
+                await trio.sleep_forever()
+
+        async def scenario():
+            with pytest.raises(trio.TooSlowError), trio.fail_after(0):
+                await circuit.acall(trio.sleep_forever)
+            assert counts(circuit) == (0, 0, 0)
+            with pytest.raises(trio.TooSlowError):
+                await circuit.acall(limited)
+
+        trio.run(scenario)
+        assert counts(circuit) == (1, 1, 0)
+        assert [fault.kind for fault in heard] == [FaultKind.TIMEOUT]
 
     def test_a_coroutine_that_is_never_awaited_asks_for_no_leave(self, calm, counts):
         """Nothing begins before it is awaited."""
@@ -341,14 +376,14 @@ class TestWhatIsDecorated:
         assert circuit(function)(given) == given
         assert counts(circuit) == (1, 0, 0)
 
-    def test_a_partial_of_a_coroutine_function_is_awaited(self, circuit, counts):
+    def test_a_partial_of_a_coroutine_function_is_awaited(self, circuit, counts, loop):
         """The call is over when its answer is there."""
         guarded = circuit(functools.partial(awaited, more=1))
         assert inspect.iscoroutinefunction(guarded)
-        assert asyncio.run(guarded(1)) == 2
+        assert loop.run(guarded, 1) == 2
         assert counts(circuit) == (1, 0, 0)
 
-    def test_an_object_whose_call_is_a_coroutine_is_awaited(self, circuit, counts):
+    def test_an_object_whose_call_is_a_coroutine_is_awaited(self, circuit, counts, loop):
         """As `@provider` does: what it raises counts."""
 
         class Asked:
@@ -356,10 +391,10 @@ class TestWhatIsDecorated:
                 raise Broken
 
         with pytest.raises(Broken):
-            asyncio.run(circuit(Asked())())
+            loop.run(circuit(Asked()))
         assert circuit.state is S.OPEN
 
-    def test_methods_are_bound_as_ever(self, circuit, counts):
+    def test_methods_are_bound_as_ever(self, circuit, counts, loop):
         """Plain, awaited, and of either stream; one circuit for all instances."""
 
         class Client:
@@ -397,7 +432,7 @@ class TestWhatIsDecorated:
 
         a, b = Client("a"), Client("b")
         assert (a.ask("!"), b.ask("!")) == ("a!", "b!")
-        assert [*a.stream("!"), *asyncio.run(all_of(b))] == ["a!", "b!", "b!"]
+        assert [*a.stream("!"), *loop.run(all_of, b)] == ["a!", "b!", "b!"]
         assert (Client.lone("!"), Client.made("!")) == ("!", "Client!")
         assert counts(circuit) == (7, 0, 0)
 

@@ -1,8 +1,9 @@
 """`classify` and `accept`: the user's own reading of exceptions and results."""
 
-import asyncio
 import logging
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from fsm_fallback import (
@@ -43,25 +44,21 @@ def misused():
     raise Misused(SECRET)
 
 
-def plainly(circuit, function, **judges):
-    """Make one guarded call."""
-    return circuit(**judges)(function)()
-
-
-def when_awaited(circuit, function, **judges):
-    """Make one guarded call of a coroutine function."""
-
-    async def awaited():
-        await asyncio.sleep(0)
-        return function()
-
-    return asyncio.run(circuit(**judges)(awaited)())
-
-
-@pytest.fixture(params=[plainly, when_awaited], ids=["plain", "awaited"])
-def ask(request):
+@pytest.fixture
+def ask(plain_or_loop):
     """Make one guarded call, plain or awaited."""
-    return request.param
+
+    def plainly(circuit, function, **judges):
+        return circuit(**judges)(function)()
+
+    def when_awaited(circuit, function, **judges):
+        async def awaited():
+            await anyio.lowlevel.checkpoint()
+            return function()
+
+        return plain_or_loop.run(circuit(**judges)(awaited))
+
+    return plainly if plain_or_loop is None else when_awaited
 
 
 @pytest.fixture
@@ -267,7 +264,7 @@ class TestAccept:
             ask(calm(accept=asked.append), broken)
         assert asked == []
 
-    def test_call_and_acall_are_judged_by_the_circuits(self, calm, counts):
+    def test_call_and_acall_are_judged_by_the_circuits(self, calm, counts, loop):
         """They have no judge of their own."""
         circuit = calm(accept=lambda _: False)
 
@@ -275,7 +272,7 @@ class TestAccept:
             return 5
 
         assert circuit.call(lambda: 5) == 5
-        assert asyncio.run(circuit.acall(answer)) == 5
+        assert loop.run(circuit.acall, answer) == 5
         assert counts(circuit) == (2, 2, 0)
 
     def test_one_that_raises_is_neutral_and_logged(self, calm, counts, ask, logged):

@@ -4,9 +4,10 @@ Whether one goes straight shows only in what it does not do; so each fact here i
 that asks its table of every firing, too.
 """
 
-import asyncio
 import gc
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from fsm_fallback import BreakerState, CircuitBreaker, Fault, FaultKind, TimeWindow
@@ -45,21 +46,24 @@ def heard_by(circuit):
 
 
 def meanwhile(circuit, happens, form="call"):
-    """One call during which something happens to its circuit; its answer."""
+    """One call during which something happens to its circuit; its answer.
+
+    It is plain, awaited in one of the loops, or by hand.
+    """
 
     def body():
         happens()
         return "answer"
 
     async def coroutine():
-        await asyncio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return body()
 
     match form:
         case "call":
             return circuit.call(body)
-        case "acall":
-            return asyncio.run(circuit.acall(coroutine))
+        case "asyncio" | "trio":
+            return anyio.run(circuit.acall, coroutine, backend=form)
         case "lease":
             lease = circuit.acquire()
             body()
@@ -70,7 +74,7 @@ def meanwhile(circuit, happens, form="call"):
                 return body()
 
 
-FORMS = pytest.mark.parametrize("form", ["call", "acall", "lease", "with"])
+FORMS = pytest.mark.parametrize("form", ["call", "asyncio", "trio", "lease", "with"])
 
 
 class TestCounting:
@@ -342,7 +346,7 @@ class TestLateOnes:
 class TestLostLeases:
     """A lease that was dropped comes back with the next operation, whichever way that goes."""
 
-    @pytest.mark.parametrize("ask", ["call", "acall", "lease", "with"])
+    @pytest.mark.parametrize("ask", ["call", "asyncio", "trio", "lease", "with"])
     def test_the_next_call_releases_it(self, calm, counts, prepared, ask):
         """Without evidence."""
         circuit = prepared(calm())
@@ -446,7 +450,7 @@ class Interrupting:
         return self.places.__length_hint__()
 
 
-@pytest.mark.parametrize("form", ["call", "acall", "lease"])
+@pytest.mark.parametrize("form", ["call", "asyncio", "trio", "lease"])
 def test_a_success_that_takes_its_place_just_after_the_end_is_late(make, counts, form):
     """Another thread resets the circuit between the end of the call and its booking."""
     circuit = make()

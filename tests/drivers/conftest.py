@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import Any
 
 import attrs
 import pytest
@@ -15,12 +15,12 @@ from fsm_fallback.testing import ManualClock, ScriptedProvider
 class Way:
     """One way of calling a chain, plain or awaited; answers and errors come with their trail."""
 
-    is_async: bool
+    loop: Any
 
     def detailed(self, chain, *args, **kwargs):
         """The answer of a call, and how it came about."""
-        if self.is_async:
-            return asyncio.run(chain.adetailed(*args, **kwargs))
+        if self.loop:
+            return self.loop.run(chain.adetailed, *args, **kwargs)
         return chain.detailed(*args, **kwargs)
 
     def failure(self, chain, *args, **kwargs):
@@ -30,10 +30,10 @@ class Way:
         return caught.value
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "awaited"])
-def way(request):
-    """Both ways of calling."""
-    return Way(request.param)
+@pytest.fixture
+def way(plain_or_loop):
+    """Both ways of calling, the awaited one in each loop."""
+    return Way(plain_or_loop)
 
 
 @pytest.fixture

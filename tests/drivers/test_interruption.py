@@ -2,10 +2,13 @@
 
 import asyncio
 import gc
+import signal
 import threading
 
 import anyio
+import anyio.lowlevel
 import pytest
+import trio
 
 from fsm_fallback import BreakerState, FallbackConfig, FallbackProvider, provider
 from fsm_fallback.testing import Hang, ScriptedProvider
@@ -37,7 +40,7 @@ async def until(reached):
     for _ in range(TURNS):
         if reached():
             return
-        await asyncio.sleep(0)
+        await anyio.lowlevel.checkpoint()
     raise AssertionError(f"not reached in {TURNS} turns of the loop")
 
 
@@ -47,37 +50,50 @@ async def reach(scripted, calls=1):
 
 
 class TestCancellation:
-    """Of the task, of a scope around it, by a time-out of the caller's."""
+    """Of the task, of a scope around it, by a time-out of the caller's.
+
+    Each library cancels in its own way: asyncio a task, trio a scope.
+    """
 
     @pytest.mark.parametrize("limits", [{}, {"attempt_timeout": 600.0}, {"deadline": 600.0}])
     @pytest.mark.parametrize("method", ["acall", "adetailed"])
-    def test_a_cancelled_task_leaves_nothing_behind(self, limits, method):
+    def test_a_cancelled_task_leaves_nothing_behind(self, loop, limits, method):
         """The second provider is not asked, and the cancellation arrives."""
         asked = []
 
         @provider("a")
         async def stuck(prompt):
             asked.append(prompt)
-            await asyncio.Event().wait()
+            await anyio.sleep_forever()
 
         second = ScriptedProvider("b", ["no"])
         llm = FallbackProvider(stuck, second, config=FallbackConfig(**limits))
 
         async def main():
-            task = asyncio.create_task(getattr(llm, method)("why"))
-            await until(lambda: asked)
-            assert llm.breaker("a").snapshot().in_flight == 1
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            async with loop.cancelling(getattr(llm, method), "why"):
+                await until(lambda: asked)
+                assert llm.breaker("a").snapshot().in_flight == 1
 
-        asyncio.run(main())
+        loop.run(main)
         assert untouched(llm, "a")
         assert second.calls == []
         assert last_word(llm) == ("abandon", "abandoned")
 
-    def test_a_time_out_of_the_callers_is_theirs(self, chain):
+    def test_a_time_out_of_the_callers_is_theirs(self, loop, chain):
         """It is raised as such, and speaks against nobody."""
+        llm, (_, second) = chain({"a": [Hang()], "b": ["no"]})
+
+        async def main():
+            with anyio.fail_after(SOON):
+                await llm.acall("why")
+
+        with pytest.raises(TimeoutError):
+            loop.run(main)
+        assert untouched(llm, "a")
+        assert second.calls == []
+
+    def test_a_time_out_of_asyncio_is_the_callers(self, chain):
+        """`asyncio.timeout` cancels the task."""
         llm, (_, second) = chain({"a": [Hang()], "b": ["no"]})
 
         async def main():
@@ -88,8 +104,23 @@ class TestCancellation:
             asyncio.run(main())
         assert untouched(llm, "a")
         assert second.calls == []
+        assert last_word(llm) == ("abandon", "abandoned")
 
-    def test_a_scope_around_a_call_ends_it_quietly(self, chain):
+    def test_a_time_out_of_trio_is_the_callers(self, chain):
+        """`trio.fail_after` cancels the scope; its error is no `TimeoutError`."""
+        llm, (_, second) = chain({"a": [Hang()], "b": ["no"]})
+
+        async def main():
+            with trio.fail_after(SOON):
+                await llm.acall("why")
+
+        with pytest.raises(trio.TooSlowError):
+            trio.run(main)
+        assert untouched(llm, "a")
+        assert second.calls == []
+        assert last_word(llm) == ("abandon", "abandoned")
+
+    def test_a_scope_around_a_call_ends_it_quietly(self, loop, chain):
         """As anyio has it."""
         llm, (_, second) = chain({"a": [Hang()], "b": ["no"]})
 
@@ -98,11 +129,11 @@ class TestCancellation:
                 await llm.acall("why")
             return scope.cancelled_caught
 
-        assert anyio.run(main)
+        assert loop.run(main)
         assert untouched(llm, "a")
         assert second.calls == []
 
-    def test_a_task_group_that_fails_cancels_the_call(self, chain):
+    def test_a_task_group_of_asyncio_that_fails_cancels_the_call(self, chain):
         """The other task's error is what is raised."""
         llm, (first,) = chain({"a": [Hang()]})
 
@@ -119,23 +150,37 @@ class TestCancellation:
             asyncio.run(main())
         assert [type(member) for member in caught.value.exceptions] == [LookupError]
         assert untouched(llm, "a")
+        assert last_word(llm) == ("abandon", "abandoned")
 
-    def test_what_failed_before_stays_counted(self, chain):
+    def test_a_nursery_of_trio_that_fails_cancels_the_call(self, chain):
+        """The other task's error is what is raised."""
+        llm, (first,) = chain({"a": [Hang()]})
+
+        async def main():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(llm.acall, "why")
+                await reach(first)
+                raise LookupError
+
+        with pytest.raises(ExceptionGroup) as caught:
+            trio.run(main)
+        assert [type(member) for member in caught.value.exceptions] == [LookupError]
+        assert untouched(llm, "a")
+        assert last_word(llm) == ("abandon", "abandoned")
+
+    def test_what_failed_before_stays_counted(self, loop, chain):
         """The first provider did fail; the second did nothing."""
         llm, (_, second) = chain({"a": [down()], "b": [Hang()]})
 
         async def main():
-            task = asyncio.create_task(llm.acall("why"))
-            await reach(second)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            async with loop.cancelling(llm.acall, "why"):
+                await reach(second)
 
-        asyncio.run(main())
+        loop.run(main)
         assert llm.breaker("a").state is BreakerState.OPEN
         assert untouched(llm, "b")
 
-    def test_a_cancelled_probe_gives_its_slot_to_the_next_caller(self, chain, clock):
+    def test_a_cancelled_probe_gives_its_slot_to_the_next_caller(self, loop, chain, clock):
         """The round goes on, and can be healed."""
         llm, (first,) = chain({"a": [down(), Hang(), "back"]})
 
@@ -143,41 +188,42 @@ class TestCancellation:
             with pytest.raises(ExceptionGroup):
                 await llm.acall("why")
             clock.advance(30.0)
-            task = asyncio.create_task(llm.acall("why"))
-            await reach(first, 2)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            async with loop.cancelling(llm.acall, "why"):
+                await reach(first, 2)
             assert llm.breaker("a").state is BreakerState.HALF_OPEN
             return await llm.acall("why")
 
-        assert asyncio.run(main()) == "back"
+        assert loop.run(main) == "back"
         assert llm.breaker("a").state is BreakerState.CLOSED
 
-    def test_a_provider_that_raises_something_else_when_cancelled_is_heard(self, chain):
+    def test_a_provider_that_raises_something_else_when_cancelled_is_heard(self, loop):
         """Its own error while it cleans up is its answer; the cancellation was swallowed by it."""
 
         @provider("a")
         async def stubborn(prompt):
             try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
                 raise down() from None
 
         second = ScriptedProvider("b", ["hello"])
         llm = FallbackProvider(stubborn, second)
 
-        async def main():
-            task = asyncio.create_task(llm.acall("why"))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            task.cancel()
-            return await task
+        async def call():
+            answers.append(await llm.acall("why"))
 
-        assert asyncio.run(main()) == "hello"
+        async def main():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+
+        answers = []
+        loop.run(main)
+        assert answers == ["hello"]
         assert llm.breaker("a").snapshot().in_flight == 0
 
-    def test_a_call_cancelled_in_a_thread_leaves_nothing_behind(self):
+    def test_a_call_cancelled_in_a_thread_leaves_nothing_behind(self, loop):
         """The thread runs on; nobody waits for it, and its end is not counted."""
         started, release, done = threading.Event(), threading.Event(), threading.Event()
 
@@ -190,25 +236,22 @@ class TestCancellation:
         llm = FallbackProvider(stuck)
 
         async def main():
-            task = asyncio.create_task(llm.acall("why"))
             try:
-                await asyncio.to_thread(started.wait, 10.0)
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
+                async with loop.cancelling(llm.acall, "why"):
+                    await anyio.to_thread.run_sync(started.wait, 10.0)
             finally:
                 release.set()
 
-        asyncio.run(main())
+        loop.run(main)
         assert done.wait(10.0)
         assert untouched(llm, "a")
 
-    def test_a_call_that_is_dropped_halfway_leaves_nothing_behind(self):
+    def test_a_call_that_is_dropped_halfway_leaves_nothing_behind(self, loop):
         """Its coroutine is closed, as when a loop goes down with it."""
 
         @provider("a")
         async def stuck(prompt):
-            await asyncio.Event().wait()
+            await anyio.sleep_forever()
 
         second = ScriptedProvider("b", ["no"])
         llm = FallbackProvider(stuck, second)
@@ -219,25 +262,24 @@ class TestCancellation:
             assert llm.breaker("a").snapshot().in_flight == 1
             call.close()
 
-        asyncio.run(main())
+        loop.run(main)
         assert untouched(llm, "a")
         assert second.calls == []
         assert last_word(llm) == ("abandon", "abandoned")
 
-    def test_a_hundred_calls_cancelled_at_once_leave_nothing_behind(self, chain):
+    def test_a_hundred_calls_cancelled_at_once_leave_nothing_behind(self, loop, chain):
         """However many are on their way."""
         llm, (first,) = chain({"a": [Hang()] * 100})
 
         async def main():
-            tasks = [asyncio.create_task(llm.acall("why")) for _ in range(100)]
-            await reach(first, 100)
-            assert llm.breaker("a").snapshot().in_flight == 100
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            assert all(task.cancelled() for task in tasks)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(100):
+                    tasks.start_soon(llm.acall, "why")
+                await reach(first, 100)
+                assert llm.breaker("a").snapshot().in_flight == 100
+                tasks.cancel_scope.cancel()
 
-        asyncio.run(main())
+        loop.run(main)
         assert untouched(llm, "a")
 
 
@@ -253,6 +295,31 @@ class TestLeaving:
         with pytest.raises(leaving) as caught:
             way.detailed(llm, "why")
         assert caught.value is error
+        assert untouched(llm, "a")
+        assert second.calls == []
+        assert last_word(llm) == ("abandon", "abandoned")
+
+    @pytest.fixture
+    def _interruptible(self):
+        """Ctrl-C raises, even where the tests run in the background."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.parametrize("limits", [{}, {"deadline": 600.0}])
+    @pytest.mark.usefixtures("_interruptible")
+    def test_ctrl_c_in_a_loop_counts_nothing(self, loop, limits):
+        """Asyncio cancels the task, trio raises in it; out of the loop it is Ctrl-C in both."""
+
+        @provider("a")
+        async def interrupted(prompt):
+            signal.raise_signal(signal.SIGINT)
+            await anyio.sleep_forever()
+
+        second = ScriptedProvider("b", ["no"])
+        llm = FallbackProvider(interrupted, second, config=FallbackConfig(**limits))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(llm.acall, "why")
         assert untouched(llm, "a")
         assert second.calls == []
         assert last_word(llm) == ("abandon", "abandoned")

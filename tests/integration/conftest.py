@@ -6,7 +6,6 @@ with their retries off. Time is a `ManualClock` unless a test asks for a clock t
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +47,7 @@ class House:
     """Two emulated providers, and the functions of a user who asks them.
 
     Attributes:
-        is_async: Which clients the functions use, and how the chain is called.
+        loop: Runs the functions that use asynchronous clients; None for the other clients.
         read: What the functions make of an SDK's answer; as it is by default.
     """
 
@@ -56,8 +55,13 @@ class House:
     clock: ManualClock
     openai: EmulatedProvider
     anthropic: EmulatedProvider
-    is_async: bool
+    loop: Any
     read: Callable[[Any], Any] = lambda answer: answer
+
+    @property
+    def is_async(self):
+        """Which clients the functions use, and how the chain is called."""
+        return self.loop is not None
 
     @property
     def journal(self):
@@ -130,7 +134,7 @@ class House:
     def ask(self, chain, prompt="why"):
         """One call, with its details."""
         if self.is_async:
-            return asyncio.run(chain.adetailed(prompt))
+            return self.loop.run(chain.adetailed, prompt)
         return chain.detailed(prompt)
 
     def fail(self, chain, prompt="why"):
@@ -150,38 +154,38 @@ def clock(manual_clock):
 def make_house(emulator, clock):
     """Make the house for one kind of clients."""
 
-    def made(*, is_async, **more):
+    def made(loop, **more):
         return House(
             emulator,
             clock,
             emulator.provider("openai", dialect="openai"),
             emulator.provider("anthropic", dialect="anthropic"),
-            is_async,
+            loop,
             **more,
         )
 
     return made
 
 
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def house(request, make_house):
-    """Both kinds of clients, each with its way of calling."""
-    return make_house(is_async=request.param)
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def reading_house(request, make_house):
-    """The same for a user whose functions read the text of the answer."""
-    return make_house(is_async=request.param, read=text_of)
+@pytest.fixture
+def house(plain_or_loop, make_house):
+    """Both kinds of clients, each with its way of calling, the asynchronous ones in each loop."""
+    return make_house(plain_or_loop)
 
 
 @pytest.fixture
-def async_house(make_house):
-    """The asynchronous clients only."""
-    return make_house(is_async=True)
+def reading_house(plain_or_loop, make_house):
+    """The same for a user whose functions read the text of the answer."""
+    return make_house(plain_or_loop, read=text_of)
+
+
+@pytest.fixture
+def async_house(loop, make_house):
+    """The asynchronous clients only, in each loop."""
+    return make_house(loop)
 
 
 @pytest.fixture
 def sync_house(make_house):
     """The synchronous clients only."""
-    return make_house(is_async=False)
+    return make_house(None)

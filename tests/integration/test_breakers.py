@@ -1,9 +1,9 @@
 """Breakers over real SDKs: holds, outages, probes, recovery. The journal says who was called."""
 
-import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import openai
 import pytest
 
@@ -28,13 +28,19 @@ def at_once(house, chain, release):
     others = CALLERS - 1
     if house.is_async:
 
-        async def main():
-            tasks = [asyncio.create_task(chain.adetailed("why")) for _ in range(CALLERS)]
-            await house.journal.await_for(others, provider="anthropic")
-            await asyncio.to_thread(release)
-            return await asyncio.gather(*tasks)
+        async def ask():
+            answers.append(await chain.adetailed("why"))
 
-        return asyncio.run(main())
+        async def main():
+            async with anyio.create_task_group() as tasks:
+                for _ in range(CALLERS):
+                    tasks.start_soon(ask)
+                await house.journal.await_for(others, provider="anthropic")
+                await anyio.to_thread.run_sync(release)
+
+        answers = []
+        house.loop.run(main)
+        return answers
     with ThreadPoolExecutor(CALLERS) as pool:
         futures = [pool.submit(chain.detailed, "why") for _ in range(CALLERS)]
         house.journal.wait_for(others, provider="anthropic")
@@ -99,9 +105,11 @@ class TestRateLimits:
         chain = house.chain()
 
         async def main():
-            await asyncio.gather(*(chain.acall("why") for _ in range(3)))
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(chain.acall, "why")
 
-        asyncio.run(main())
+        house.loop.run(main)
         assert house.requests() == (3, 3)
         assert chain.breaker("openai").snapshot().open_until == 7.0
 

@@ -1,6 +1,5 @@
 """One call over two real SDKs: who is asked, who answers, and what is told."""
 
-import asyncio
 import pickle
 import threading
 import time
@@ -313,7 +312,7 @@ class TestTime:
 class TestWorkerThreads:
     """Plain clients in an event loop."""
 
-    def test_an_awaited_call_runs_plain_clients_in_threads(self, sync_house):
+    def test_an_awaited_call_runs_plain_clients_in_threads(self, sync_house, loop):
         """With the same failover and the same trail."""
         threads = []
 
@@ -323,7 +322,7 @@ class TestWorkerThreads:
 
         house = attrs.evolve(sync_house, read=read)
         house.openai.script(Status(503))
-        answer = asyncio.run(house.chain().adetailed("why"))
+        answer = loop.run(house.chain().adetailed, "why")
         assert told(answer.trail) == [("openai", K.TRANSIENT), ("anthropic", None)]
         assert isinstance(answer.trail[0].error, openai.InternalServerError)
         (thread,) = threads

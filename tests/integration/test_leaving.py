@@ -5,6 +5,7 @@ import time
 
 import anyio
 import pytest
+import trio
 
 from fsm_fallback import BreakerState, FallbackProvider, provider
 from fsm_fallback.testing import Hang, RateLimited, Status
@@ -36,30 +37,31 @@ class TestCancellation:
         chain = house.chain()
 
         async def main():
-            task = asyncio.create_task(getattr(chain, method)("why"))
-            await house.journal.await_for(1, provider="openai")
-            assert chain.breaker("openai").snapshot().in_flight == 1
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            async with house.loop.cancelling(getattr(chain, method), "why"):
+                await house.journal.await_for(1, provider="openai")
+                assert chain.breaker("openai").snapshot().in_flight == 1
 
-        asyncio.run(main())
+        house.loop.run(main)
         assert nothing_counted(chain)
         assert house.requests() == (1, 0)
         assert last_word(chain) == ("abandon", "abandoned")
 
     def test_a_time_out_around_the_call_is_the_callers(self, async_house):
-        """It speaks against nobody."""
+        """It speaks against nobody: `asyncio.timeout`, or `trio.fail_after`."""
         house = async_house
         house.openai.script(Hang())
         chain = house.chain(clock=time.monotonic)
 
-        async def main():
+        async def in_asyncio():
             async with asyncio.timeout(SOON):
                 await chain.acall("why")
 
-        with pytest.raises(TimeoutError):
-            asyncio.run(main())
+        async def in_trio():
+            with trio.fail_after(SOON):
+                await chain.acall("why")
+
+        with pytest.raises((TimeoutError, trio.TooSlowError)):
+            house.loop.run({"asyncio": in_asyncio, "trio": in_trio}[house.loop.library])
         assert nothing_counted(chain)
         assert house.journal.count("anthropic") == 0
 
@@ -75,7 +77,7 @@ class TestCancellation:
                 await chain.acall("why")
             return scope.cancelled_caught
 
-        assert anyio.run(main)
+        assert house.loop.run(main)
         assert nothing_counted(chain)
         assert house.journal.count("anthropic") == 0
 
@@ -87,13 +89,10 @@ class TestCancellation:
         chain = house.chain()
 
         async def main():
-            task = asyncio.create_task(chain.acall("why"))
-            await house.journal.await_for(1, provider="anthropic")
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            async with house.loop.cancelling(chain.acall, "why"):
+                await house.journal.await_for(1, provider="anthropic")
 
-        asyncio.run(main())
+        house.loop.run(main)
         snapshot = chain.breaker("openai").snapshot()
         assert (snapshot.calls, snapshot.failures, snapshot.in_flight) == (1, 1, 0)
         assert nothing_counted(chain, "anthropic")
@@ -107,34 +106,28 @@ class TestCancellation:
         async def main():
             await chain.acall("why")
             clock.advance_to(7.0)
-            task = asyncio.create_task(chain.acall("why"))
-            await house.journal.await_for(2, provider="openai")
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            async with house.loop.cancelling(chain.acall, "why"):
+                await house.journal.await_for(2, provider="openai")
             assert chain.breaker("openai").state is BreakerState.HALF_OPEN
             return await chain.adetailed("why")
 
-        assert asyncio.run(main()).provider == "openai"
+        assert house.loop.run(main).provider == "openai"
         assert nothing_counted(chain)
 
-    def test_a_call_over_plain_clients_can_be_cancelled(self, sync_house):
+    def test_a_call_over_plain_clients_can_be_cancelled(self, sync_house, loop):
         """The thread is left behind with its request."""
         house = sync_house
         house.openai.script(Hang())
         chain = house.chain()
 
         async def main():
-            task = asyncio.create_task(chain.acall("why"))
-            await house.journal.await_for(1, provider="openai")
-            task.cancel()
             try:
-                with pytest.raises(asyncio.CancelledError):
-                    await task
+                async with loop.cancelling(chain.acall, "why"):
+                    await house.journal.await_for(1, provider="openai")
             finally:
-                await asyncio.to_thread(house.openai.release)
+                await anyio.to_thread.run_sync(house.openai.release)
 
-        asyncio.run(main())
+        loop.run(main)
         assert nothing_counted(chain)
         assert house.requests() == (1, 0)
 

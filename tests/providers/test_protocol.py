@@ -1,6 +1,5 @@
 """What a provider is: functions put into slots, and classes written by hand."""
 
-import asyncio
 import functools
 import math
 
@@ -86,10 +85,10 @@ class TestSlots:
         assert [name for name in SLOTS if hasattr(made, name)] == [slot]
         assert repr(made) == f"<provider 'any': {slot}>"
 
-    def test_an_object_whose_call_is_a_coroutine_answers_when_awaited(self):
+    def test_an_object_whose_call_is_a_coroutine_answers_when_awaited(self, loop):
         """What comes back is the answer, not a coroutine nobody awaits."""
         chain = FallbackProvider(provider("any")(AskedAndAwaited()))
-        assert asyncio.run(chain.acall("why")) == "object why"
+        assert loop.run(chain.acall, "why") == "object why"
 
 
 class TestTheDecorator:

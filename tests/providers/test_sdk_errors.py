@@ -11,6 +11,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import trio
 
 from fsm_fallback.core.outcome import FaultKind
 from fsm_fallback.providers.faults import classify
@@ -112,7 +113,31 @@ SDKS = {
 OPTIONS = {"api_key": "test", "max_retries": 0}
 
 each_sdk = pytest.mark.parametrize("sdk", SDKS)
-each_flavour = pytest.mark.parametrize("flavour", ["sync", "async"])
+each_flavour = pytest.mark.parametrize("flavour", ["sync", "asyncio", "trio"])
+
+
+def ask_all(client, ask, stream):
+    """Make one call, and read its stream to the end."""
+    answer = ask(client, stream=stream)
+    if stream:
+        for _ in answer:
+            pass
+
+
+async def await_all(client, ask, stream):
+    """As `ask_all`, awaited."""
+    answer = await ask(client, stream=stream)
+    if stream:
+        async for _ in answer:
+            pass
+
+
+async def await_all_afresh(make, ask, stream, options):
+    """As `await_all`, over a client whose connections end with the event loop; no certificates."""
+    sdk = importlib.import_module(make.__module__.partition(".")[0])
+    transport = sdk.DefaultAsyncHttpxClient(verify=False)
+    async with make(http_client=transport, **OPTIONS, **options) as client:
+        await await_all(client, ask, stream)
 
 
 @pytest.fixture(scope="module")
@@ -122,25 +147,16 @@ def error_of(server):
     makers = {maker for makers in SDKS.values() for maker in makers[:2]}
     clients = {maker: maker(base_url=url, **OPTIONS) for maker in makers}
 
-    def consume(answer):
-        for _ in answer:
-            pass
-
-    async def aconsume(call, *, stream):
-        answer = await call
-        if stream:
-            async for _ in answer:
-                pass
-
     def error(flavour, sdk, *, stream=False, **options):
         make, amake, ask = SDKS[sdk]
-        client = clients[make if flavour == "sync" else amake].with_options(**options)
         try:
-            if flavour == "async":
-                runner.run(aconsume(ask(client, stream=stream), stream=stream))
-            else:
-                answer = ask(client, stream=stream)
-                consume(answer if stream else ())
+            match flavour:
+                case "sync":
+                    ask_all(clients[make].with_options(**options), ask, stream)
+                case "asyncio":
+                    runner.run(await_all(clients[amake].with_options(**options), ask, stream))
+                case "trio":
+                    trio.run(await_all_afresh, amake, ask, stream, {"base_url": url, **options})
         except Exception as error:  # noqa: BLE001  # whatever an SDK raises is the subject
             return error
         return None
@@ -385,7 +401,7 @@ def http_of(make):
 
 @each_sdk
 def test_a_client_of_another_event_loop_is_the_callers(server, url, sdk):
-    """A kept connection belongs to the loop it was opened in."""
+    """A kept connection belongs to the loop of asyncio it was opened in; trio's are nobody's."""
     _, make, ask = SDKS[sdk]
     script(server, 400)
     client = make(base_url=url, **OPTIONS)

@@ -1,12 +1,12 @@
 """The real SDKs, synchronous and asynchronous, as one way to ask an emulated provider."""
 
-import asyncio
 import http.client
 import json
 from contextlib import closing
 from types import ModuleType
 
 import anthropic
+import anyio
 import attrs
 import openai
 import pytest
@@ -16,10 +16,13 @@ MODEL = "some-model"
 
 @attrs.frozen
 class Api:
-    """One endpoint through one kind of client; calling it asks a provider a question."""
+    """One endpoint through one kind of client; calling it asks a provider a question.
+
+    `backend` runs the event loop of the asynchronous client; there is none for the other.
+    """
 
     endpoint: str
-    is_async: bool
+    backend: str | None = None
 
     @property
     def sdk(self) -> ModuleType:
@@ -38,8 +41,8 @@ class Api:
             async with self._client(base_url, limit) as client:
                 return await self._create(client, prompt, extra)
 
-        if self.is_async:
-            return asyncio.run(aask())
+        if self.backend:
+            return anyio.run(aask, backend=self.backend)
         with self._client(base_url, limit) as client:
             return self._create(client, prompt, extra)
 
@@ -51,13 +54,13 @@ class Api:
                 return [item async for item in await self._create(client, "Why?", extra)]
 
         extra = {"stream": True}
-        if self.is_async:
-            return asyncio.run(astream())
+        if self.backend:
+            return anyio.run(astream, backend=self.backend)
         with self._client(base_url, 5.0) as client:
             return list(self._create(client, "Why?", extra))
 
     def _client(self, base_url, limit):
-        sdk, kind = self.sdk, "Async" * self.is_async
+        sdk, kind = self.sdk, "Async" if self.backend else ""
         client = getattr(sdk, kind + {"openai": "OpenAI", "anthropic": "Anthropic"}[self.dialect])
         transport = getattr(sdk, f"Default{kind}HttpxClient")
         return client(
@@ -87,29 +90,30 @@ class Api:
                 return answer.content[0].text
 
 
-APIS = [
-    Api(endpoint, is_async)
+KINDS = {"sync": None, "asyncio": "asyncio", "trio": "trio"}
+APIS = {
+    f"{endpoint}-{kind}": Api(endpoint, backend)
     for endpoint in ("chat", "responses", "messages")
-    for is_async in (False, True)
-]
+    for kind, backend in KINDS.items()
+}
 
 
-@pytest.fixture(params=APIS, ids=lambda api: f"{api.endpoint}-{'a' * api.is_async}sync")
+@pytest.fixture(params=APIS.values(), ids=APIS)
 def api(request):
     """Each endpoint through each kind of client."""
     return request.param
 
 
-@pytest.fixture(params=APIS[:2], ids=["sync", "async"])
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
 def chat_api(request):
     """Chat completions through each kind of client."""
-    return request.param
+    return Api("chat", request.param)
 
 
-@pytest.fixture(params=APIS[4:], ids=["sync", "async"])
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
 def messages_api(request):
     """Messages through each kind of client."""
-    return request.param
+    return Api("messages", request.param)
 
 
 @pytest.fixture

@@ -169,15 +169,15 @@ def test_waiting_for_requests_of_threads(emulator, openai_provider, post):
     thread.join()
 
 
-def test_waiting_ends(emulator, openai_provider):
+def test_waiting_ends(emulator, openai_provider, loop):
     """The error says how many came."""
     with pytest.raises(TimeoutError, match=r"0 of 1 requests reached provider 'openai' in 0\.01 s"):
         emulator.journal.wait_for(1, provider="openai", give_up_after=0.01)
     with pytest.raises(TimeoutError, match="0 of 2 requests reached the emulator"):
-        anyio.run(lambda: emulator.journal.await_for(2, give_up_after=0.01))
+        loop.run(emulator.journal.await_for, 2, give_up_after=0.01)
 
 
-def test_waiting_for_requests_of_tasks(emulator, openai_provider):
+def test_waiting_for_requests_of_tasks(emulator, openai_provider, loop):
     """A task that hangs can be cancelled as soon as its request is there."""
 
     async def main():
@@ -192,7 +192,7 @@ def test_waiting_for_requests_of_tasks(emulator, openai_provider):
             tasks.cancel_scope.cancel()
 
     openai_provider.script(Hang())
-    anyio.run(main)
+    loop.run(main)
     assert openai_provider.requests[0].outcome == "hang"
 
 

@@ -3,7 +3,6 @@
 import math
 import threading
 
-import anyio
 import pytest
 
 from fsm_fallback import FallbackProvider, FaultKind, classify
@@ -42,12 +41,12 @@ class TestScripted:
         assert provider.call() == "two"
         assert len(provider.calls) == 5
 
-    def test_awaited_calls_fail_too(self):
+    def test_awaited_calls_fail_too(self, loop):
         """With the same error."""
         provider = ScriptedProvider("a", ["one"])
         with provider.outage(), pytest.raises(ConnectionError):
-            anyio.run(provider.acall)
-        assert anyio.run(provider.acall) == "one"
+            loop.run(provider.acall)
+        assert loop.run(provider.acall) == "one"
 
     def test_by_default_nothing_answers_there(self):
         """A fault that counts, and after which the next provider is asked."""

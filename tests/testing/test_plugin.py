@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import fsm_fallback.testing.plugin
-from fsm_fallback import FallbackProvider
+from fsm_fallback import FallbackConfig, FallbackProvider
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.testing import AuditRecords, Delay, Emulator, ManualClock, Overloaded, Status
 
@@ -391,3 +391,32 @@ def _top_lines(path):
         for line in range(node.body[0].lineno, node.end_lineno + 1)
     }
     return set(range(1, len(path.read_text(encoding="utf-8").splitlines()) + 1)) - inside
+
+
+def test_the_fixtures_serve_awaited_calls_of_each_loop(
+    loop, manual_clock, scripted_provider, fallback_outage, audit_records
+):
+    """An outage that ends on the clock, a limit on it, a delay that takes its time."""
+    first = scripted_provider("first", [Delay(9, then="late"), "well"], strict=True)
+    second = scripted_provider("second", ["instead", "again"], strict=True)
+    llm = FallbackProvider(
+        first,
+        second,
+        clock=manual_clock,
+        audit=audit_records.log,
+        config=FallbackConfig(attempt_timeout=5.0),
+    )
+
+    async def main():
+        fallback_outage(first, duration=30)
+        answers = [await llm.acall()]
+        manual_clock.advance(30)
+        return [*answers, await llm.acall(), await llm.acall()]
+
+    assert loop.run(main) == ["instead", "again", "well"]
+    assert manual_clock() == 35
+    faults = audit_records(machine="chain", trigger="fault")
+    assert [(each["provider"], each["mono"]) for each in faults] == [
+        ("first", 0),
+        ("first", 35),
+    ]

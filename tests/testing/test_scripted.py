@@ -2,7 +2,6 @@
 
 import math
 import threading
-from importlib.util import find_spec
 
 import anyio
 import pytest
@@ -12,27 +11,19 @@ from hypothesis import strategies as st
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.testing import Delay, Hang, ManualClock, ScriptedCall, ScriptedProvider, Value
 
-BACKENDS = [name for name in ("asyncio", "trio") if find_spec(name)]
+
+@pytest.fixture
+def play(plain_or_loop):
+    """Play a step, plain or awaited."""
+
+    def played(provider, *args, **kwargs):
+        if plain_or_loop is None:
+            return provider.call(*args, **kwargs)
+        return plain_or_loop.run(provider.acall, *args, **kwargs)
+
+    return played
 
 
-def call(provider, *args, **kwargs):
-    """Play a step synchronously."""
-    return provider.call(*args, **kwargs)
-
-
-def acall(provider, *args, **kwargs):
-    """Play a step asynchronously."""
-
-    async def main():
-        return await provider.acall(*args, **kwargs)
-
-    return anyio.run(main)
-
-
-MODES = pytest.mark.parametrize("play", [call, acall], ids=["sync", "async"])
-
-
-@MODES
 def test_answers_come_in_the_order_of_the_script(play):
     """Any object is an answer, None and exceptions' look-alikes too."""
     answer = object()
@@ -40,7 +31,6 @@ def test_answers_come_in_the_order_of_the_script(play):
     assert [play(provider) for _ in range(3)] == [answer, None, str]
 
 
-@MODES
 def test_an_exception_instance_is_raised_itself(play):
     """The very object of the script, for tests of identity."""
     boom = RuntimeError("boom")
@@ -49,7 +39,6 @@ def test_an_exception_instance_is_raised_itself(play):
     assert caught.value is boom
 
 
-@MODES
 def test_an_exception_class_is_raised(play):
     """It is called without arguments."""
     with pytest.raises(ConnectionError):
@@ -71,7 +60,6 @@ def test_a_repeated_exception_collects_no_frames():
     assert len(set(lengths)) == 1
 
 
-@MODES
 def test_a_value_is_returned_as_it_is(play):
     """So that an answer may be an exception, a class of them, or a step."""
     values = [KeyError("answer"), KeyError, Hang()]
@@ -79,7 +67,6 @@ def test_a_value_is_returned_as_it_is(play):
     assert [play(provider) for _ in values] == values
 
 
-@MODES
 def test_past_its_script_a_provider_says_so(play):
     """The error names provider, call and length of the script."""
     provider = ScriptedProvider("slow-one", ["x"])
@@ -88,21 +75,18 @@ def test_past_its_script_a_provider_says_so(play):
         play(provider)
 
 
-@MODES
 def test_without_a_script_a_provider_is_not_to_be_called(play):
     """The first call is one too many."""
     with pytest.raises(AssertionError, match="call 1 "):
         play(ScriptedProvider("never"))
 
 
-@MODES
 def test_the_last_step_can_be_repeated(play):
     """For as many calls as come."""
     provider = ScriptedProvider("a", ["first", "last"], exhausted="repeat")
     assert [play(provider) for _ in range(4)] == ["first", "last", "last", "last"]
 
 
-@MODES
 def test_calls_are_recorded(play):
     """Arguments, keywords and the time on the clock."""
     clock = ManualClock()
@@ -112,7 +96,6 @@ def test_calls_are_recorded(play):
     assert provider.calls == [ScriptedCall(("prompt",), {"temperature": 0}, 3.0, None)]
 
 
-@MODES
 def test_the_timeout_of_a_call_is_recorded(play):
     """It is no keyword of the call, and there is no time without a clock."""
     provider = ScriptedProvider("a", ["x"])
@@ -137,7 +120,6 @@ def test_the_record_of_calls_is_a_copy():
     assert len(provider.calls) == 1
 
 
-@MODES
 def test_a_delay_takes_the_time_of_the_clock(play):
     """Then its step follows."""
     clock = ManualClock()
@@ -145,7 +127,6 @@ def test_a_delay_takes_the_time_of_the_clock(play):
     assert clock() == 2
 
 
-@MODES
 def test_delays_add_up(play):
     """A delay may follow a delay, and an exception the last."""
     clock = ManualClock()
@@ -196,18 +177,16 @@ async def play_within(clock, provider, seconds):
     raise TimeoutError
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_timer_cuts_a_hang_on_time(backend):
+def test_a_timer_cuts_a_hang_on_time(loop):
     """The clock stands at the timer, and nothing is left on it."""
     clock = ManualClock()
     provider = ScriptedProvider("a", [Hang()], clock=clock)
     with pytest.raises(TimeoutError):
-        anyio.run(play_within, clock, provider, 7, backend=backend)
+        loop.run(play_within, clock, provider, 7)
     assert (clock(), clock.next_timer_at) == (7, None)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_hang_without_a_timer_waits_for_cancellation(backend):
+def test_a_hang_without_a_timer_waits_for_cancellation(loop):
     """With and without a clock; it takes no virtual time."""
 
     async def main():
@@ -220,11 +199,10 @@ def test_a_hang_without_a_timer_waits_for_cancellation(backend):
                 tasks.cancel_scope.cancel()
         assert clock() == 0
 
-    anyio.run(main, backend=backend)
+    loop.run(main)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_timer_of_somebody_else_is_passed_by(backend):
+def test_a_timer_of_somebody_else_is_passed_by(loop):
     """It fires at its time, and the delay goes on to its end."""
 
     async def main():
@@ -234,12 +212,11 @@ def test_a_timer_of_somebody_else_is_passed_by(backend):
         assert await ScriptedProvider("a", [Delay(3, then="x")], clock=clock).acall() == "x"
         assert (fired, clock()) == ([1], 3)
 
-    anyio.run(main, backend=backend)
+    loop.run(main)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("order", [(5, 3, 4), (3, 4, 5), (4, 5, 3)])
-def test_delays_of_concurrent_calls_overlap(backend, order):
+def test_delays_of_concurrent_calls_overlap(loop, order):
     """Each ends at its own time, whichever began first."""
 
     async def main():
@@ -254,7 +231,7 @@ def test_delays_of_concurrent_calls_overlap(backend, order):
                 tasks.start_soon(one, seconds)
         assert ends == [(3, 3), (4, 4), (5, 5)]
 
-    anyio.run(main, backend=backend)
+    loop.run(main)
 
 
 SECONDS = st.sampled_from([0.0, 0.1, 0.2, 0.1 + 0.2, 0.3, 1.0, 7.5])
@@ -268,7 +245,7 @@ STEPS = st.one_of(
 
 @settings(deadline=None)  # each example starts an event loop
 @given(st.lists(st.tuples(STEPS, SECONDS), min_size=1, max_size=4))
-def test_synchronous_and_asynchronous_calls_end_alike(plays):
+def test_synchronous_and_asynchronous_calls_end_alike(loop, plays):
     """Same answers, same errors, same times, for any steps and time-outs."""
 
     def play_all(play_one):
@@ -285,7 +262,7 @@ def test_synchronous_and_asynchronous_calls_end_alike(plays):
         return provider.call(timeout=seconds)
 
     def asynchronously(clock, provider, seconds):
-        return anyio.run(play_within, clock, provider, seconds)
+        return loop.run(play_within, clock, provider, seconds)
 
     assert play_all(synchronously) == play_all(asynchronously)
 
