@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.outcome import KIND_ROWS
 from fsm_fallback.core.parameters import BreakerConfig
 from fsm_fallback.core.table import Table

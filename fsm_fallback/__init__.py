@@ -5,17 +5,19 @@ and chain are declared state machines: the table that runs is the table you revi
 property suite proves, and the table whose rows the audit log names.
 """
 
+from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.circuit import CircuitBreaker, CircuitBreakers
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome, Scope
-from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig
+from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig, RetryConfig, StreamConfig
 from fsm_fallback.core.snapshot import BreakerSnapshot
 from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
-from fsm_fallback.core.trail import Attempt, Skip
+from fsm_fallback.core.trail import Attempt, Skip, StreamReset
 from fsm_fallback.core.windows import CountWindow, TimeWindow
 from fsm_fallback.errors import (
     AllProvidersFailed,
+    AnswerRejected,
     BreakerOpen,
     ChainFailed,
     ConfigurationError,
@@ -24,19 +26,25 @@ from fsm_fallback.errors import (
     NotEligible,
     RequestRejected,
     StoreUnavailable,
+    StreamEmpty,
+    StreamFailed,
     StreamInterrupted,
     StreamTruncated,
     UnpicklableError,
 )
-from fsm_fallback.fallback import Answer, FallbackProvider
+from fsm_fallback.fallback import FallbackProvider
 from fsm_fallback.providers.classifying import counting, ignoring
 from fsm_fallback.providers.faults import classify, classify_response
 from fsm_fallback.providers.protocol import ModelInfo, ModelProvider, provider
+from fsm_fallback.providers.usage import Usage
 from fsm_fallback.telemetry import AuditLog
 
 __all__ = [
     "AllProvidersFailed",
     "Answer",
+    "AnswerRejected",
+    "AnswerStream",
+    "AsyncAnswerStream",
     "Attempt",
     "AuditLog",
     "BreakerConfig",
@@ -61,15 +69,21 @@ __all__ = [
     "NotEligible",
     "Outcome",
     "RequestRejected",
+    "RetryConfig",
     "Scope",
     "Sequential",
     "Skip",
     "StoreUnavailable",
     "Strategy",
+    "StreamConfig",
+    "StreamEmpty",
+    "StreamFailed",
     "StreamInterrupted",
+    "StreamReset",
     "StreamTruncated",
     "TimeWindow",
     "UnpicklableError",
+    "Usage",
     "classify",
     "classify_response",
     "counting",

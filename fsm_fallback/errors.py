@@ -4,7 +4,10 @@
     +-- ConfigurationError (ValueError)   the programmer: parameters, wiring, missing extras
     +-- BreakerOpen                       nobody: come back after `retry_after`
     +-- NotEligible                       the caller: the provider lacks what the call needs
+    +-- AnswerRejected                    the caller's own `accept` said no
     +-- StreamTruncated                   a stream ended without its terminal event
+    +-- StreamEmpty                       a stream ended without any output
+    +-- StreamFailed                      a stream said of itself that it failed
     +-- StoreUnavailable                  operations: the shared store does not answer
     +-- UnpicklableError                  stands for an error that could not cross a process
     +-- ChainFailed (ExceptionGroup)      never raised itself, always as one of
@@ -104,6 +107,44 @@ class StreamTruncated(FallbackError):
     """A stream ended without the provider's terminal event."""
 
 
+class StreamEmpty(FallbackError):
+    """A stream ended without any output."""
+
+
+class StreamFailed(FallbackError):
+    """A stream said of itself, in an item, that it failed.
+
+    Args:
+        message: Whose stream it was.
+        item: The item, as the provider sent it; lost when pickled.
+    """
+
+    def __init__(self, message: str, item: object = None) -> None:
+        self.item = item
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (str(self),)
+
+
+class AnswerRejected(FallbackError):
+    """An answer that `accept` did not take.
+
+    Args:
+        provider: Who gave it.
+        answer: The answer, as the provider gave it; lost when pickled. What `accept` raised, if it
+            did, is the `__cause__`.
+    """
+
+    def __init__(self, provider: str, answer: object = None) -> None:
+        self.provider = provider
+        self.answer = answer
+        super().__init__(f"the answer of {provider!r} was not accepted")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (self.provider,)
+
+
 class StoreUnavailable(FallbackError):
     """The shared store does not answer; breakers go on locally."""
 
@@ -196,9 +237,20 @@ class DeadlineExceeded(ChainFailed):
 
 
 class StreamInterrupted(ChainFailed):
-    """A stream broke after output had been handed over; `partial` holds what had arrived."""
+    """A stream broke after output had been handed over.
+
+    Attributes:
+        partial: The items of it that had been handed over, in order; lost when pickled, for they
+            are answers.
+    """
 
     partial: tuple[Any, ...] = ()
+
+    def derive(self, excs: Sequence[Exception], /) -> Self:  # type: ignore[override]  # narrower
+        """As in `ChainFailed`; what had arrived stays with each part."""
+        part = super().derive(excs)
+        part.partial = self.partial
+        return part
 
 
 def _with_error(attempt: Any, error: Exception) -> Any:

@@ -9,24 +9,39 @@ import copy
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import AsyncGenerator, Callable, Generator
+from enum import Enum
+from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
-import attrs
-
+from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
+from fsm_fallback.arguments import (
+    argument_problems,
+    option_problems,
+    provider_problems,
+    walk_problems,
+)
 from fsm_fallback.circuit import CircuitBreaker
-from fsm_fallback.core.bounds import COUNT, SECONDS, refuse_problems, shown
+from fsm_fallback.circuit.joint import JointCircuit
+from fsm_fallback.circuit.sharing import shared_breaker
+from fsm_fallback.core.bounds import refuse_problems
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN
-from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
-from fsm_fallback.core.strategies import CallOptions, Strategy, is_strategy
-from fsm_fallback.core.trail import Trail
+from fsm_fallback.core.chain_rows import CHAIN
+from fsm_fallback.core.parameters import FallbackConfig
+from fsm_fallback.core.rules import PLAIN, Rules
+from fsm_fallback.core.strategies import CallOptions, Strategy
 from fsm_fallback.drivers import sync
-from fsm_fallback.drivers.link import Way, links_of, ways_of
+from fsm_fallback.drivers.budget import RetryBudget
+from fsm_fallback.drivers.delivery import Delivery
+from fsm_fallback.drivers.judging import Accept
+from fsm_fallback.drivers.link import Admits, Way
+from fsm_fallback.drivers.linking import links_of, ways_of
+from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Walk
-from fsm_fallback.errors import ConfigurationError
-from fsm_fallback.providers.protocol import CALLS, ModelInfo, ModelProvider, calling_problems
+from fsm_fallback.providers.protocol import ModelInfo, ModelProvider
+from fsm_fallback.providers.usage import usage_of
 from fsm_fallback.telemetry import AuditLog
 
 P = ParamSpec("P")
@@ -37,23 +52,17 @@ T2 = TypeVar("T2")
 T3 = TypeVar("T3")
 T4 = TypeVar("T4")
 
+
+class _Same(Enum):
+    """Stands for an option that was not given."""
+
+    SAME = "as it is"
+
+
+_SAME: Final = _Same.SAME
 _CONFIG: Final = FallbackConfig()
+_ENTERING: Final = Lock()
 _RECORDED_STEPS: Final = 4096  # kept in memory where no log is given; about a megabyte
-
-
-@attrs.frozen
-class Answer(Generic[T_co]):
-    """An answer and how it came about.
-
-    Attributes:
-        value: What the provider answered, untouched.
-        provider: The name of the provider that answered.
-        trail: Every attempt and skip of the call, in order; the last attempt is the answer's.
-    """
-
-    value: T_co
-    provider: str
-    trail: Trail
 
 
 class _Parameters(TypedDict, total=False):
@@ -64,6 +73,7 @@ class _Parameters(TypedDict, total=False):
     clock: Callable[[], float]
     sample: Callable[[], float]
     audit: str | AuditLog | None
+    accept: Accept | None
     name: str
 
 
@@ -81,6 +91,10 @@ class FallbackProvider(Generic[P, T_co]):
         audit: `"moves"`, `"full"`, `"off"`, or an `AuditLog`, perhaps shared between chains; by
             default the configuration's. Without a log of one's own the latest records are kept in
             memory, for `audit.records()`.
+        accept: Takes an answer of `call` or `acall`, or does not: it returns True or False, or a
+            `Fault` that says why not, and may have to be awaited. One that raises does not take it.
+            Another provider is asked then, and the answer is kept in the trail with its usage.
+            Nothing is booked, unless the `Fault` says otherwise.
         name: The chain's name in records; its breakers are `name/provider` there.
 
     Raises:
@@ -137,12 +151,13 @@ class FallbackProvider(Generic[P, T_co]):
         clock: Callable[[], float] = time.monotonic,
         sample: Callable[[], float] = random.random,
         audit: str | AuditLog | None = None,
+        accept: Accept | None = None,
         name: str = "fallback",
     ) -> None:
         refuse_problems(
             itertools.chain(
-                _provider_problems(providers),
-                _argument_problems(strategy, config, clock, sample, audit, name),
+                provider_problems(providers),
+                argument_problems(strategy, config, clock, sample, audit, accept, name),
             )
         )
         self.name = name
@@ -154,15 +169,12 @@ class FallbackProvider(Generic[P, T_co]):
         self._sample = sample
         self._options = CallOptions(deadline=config.deadline)
         self._calls = itertools.count(1)
-        self._circuits = {
-            each.name: CircuitBreaker(
-                each.name,
-                config.breaker_in_chain if _can_be_cut(each) else config.breaker,
-                clock=clock,
-                sample=sample,
-            )
-            for each in providers
-        }
+        self._accept = accept
+        self._budget = RetryBudget(config.retry)
+        self._entered = 0
+        self._circuits: dict[str, CircuitBreaker] = {}
+        self._gates: dict[str, Admits] = {}
+        self._build_circuits()
         self._walks: dict[Way, Walk] = {}
         self.audit = self._attach(config.audit if audit is None else audit)
 
@@ -196,51 +208,79 @@ class FallbackProvider(Generic[P, T_co]):
 
     def detailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
         """As `call`, with the provider that answered and the whole trail."""
-        walk = self._walk("call")
-        now = walk.clock()
-        chain, command = walk.begun(walk.order(now), now)
-        try:
-            value = sync.drive(walk, chain, command, now, args, kwargs)
-            return Answer(value, chain.candidate.name, chain.trail)
-        finally:
-            del chain, command  # as in the drivers: errors lead back to this frame
+        return self._answer(None, args, kwargs)
 
     async def adetailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
         """As `acall`, with the provider that answered and the whole trail."""
-        from fsm_fallback.drivers import aio  # noqa: PLC0415  # as in acall
+        return await self._aanswer(None, args, kwargs)
 
-        walk = self._walk("acall")
-        now = walk.clock()
-        chain, command = walk.begun(walk.order(now), now)
-        try:
-            value = await aio.drive(walk, chain, command, now, args, kwargs)
-            return Answer(value, chain.candidate.name, chain.trail)
-        finally:
-            del chain, command  # as in the drivers: errors lead back to this frame
+    # Streaming ------------------------------------------------------------------------------
 
-    def options(self, *, deadline: float | None) -> Self:
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T_co, None, None]:
+        """Ask the providers for a stream, one after the other, until one gives output.
+
+        Nothing is called before the first item is asked for. What a provider gave before it failed
+        is never handed over, unless that was output already: what happens then is for
+        `FallbackConfig.stream` to say. Closing the generator early closes the provider's stream and
+        books nothing.
+
+        Returns:
+            The items of the provider that answered, untouched, in order, each once; and where the
+            policy is `"restart"`, a `StreamReset` wherever the stream begins anew.
+
+        Raises:
+            ConfigurationError: A provider has no plain stream, or `accept` is to judge answers;
+                nothing was called.
+            StreamInterrupted: While iterating: the stream broke after output was handed over.
+            ChainFailed: While iterating, and nothing was handed over: as `call`.
+        """
+        return plain_stream(self._delivery("stream"), args, kwargs)
+
+    def stream_detailed(self, *args: P.args, **kwargs: P.kwargs) -> AnswerStream[T_co]:
+        """As `stream`, with the provider that answers and the trail, as they come."""
+        return self._answer_stream(None, args, kwargs)
+
+    def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T_co, None]:
+        """As `stream`, awaited, with timers. Leave it with `aclose`, or `contextlib.aclosing`.
+
+        A provider with a plain stream only is read in worker threads.
+        """
+        from fsm_fallback.drivers.aio_stream import stream  # noqa: PLC0415  # as in acall
+
+        return stream(self._delivery("astream"), args, kwargs)
+
+    def astream_detailed(self, *args: P.args, **kwargs: P.kwargs) -> AsyncAnswerStream[T_co]:
+        """As `astream`, with the provider that answers and the trail, as they come."""
+        return self._aanswer_stream(None, args, kwargs)
+
+    def options(
+        self, *, deadline: float | _Same | None = _SAME, accept: Accept | _Same | None = _SAME
+    ) -> Self:
         """The same chain with options of its own: breakers, audit and numbers are shared.
+
+        What is left out stays as it is.
 
         Args:
             deadline: Seconds the whole call may take; None for no limit. A plain call passes it on
                 to providers with a `timeout_arg` and cuts nobody; see `FallbackConfig`.
+            accept: Takes the answers, or does not; None takes all.
 
         Raises:
             ConfigurationError: If an option is out of bounds.
         """
-        if not SECONDS.or_none().accepts(deadline):
-            raise ConfigurationError(
-                f"options.deadline is {deadline!r}; give {SECONDS.or_none().wanted}"
-            )
         same = copy.copy(self)
-        same._options = attrs.evolve(self._options, deadline=deadline)  # noqa: SLF001  # a copy of self
+        if not isinstance(deadline, _Same):
+            same._options = CallOptions(deadline=deadline)  # noqa: SLF001  # a copy of self
+        if not isinstance(accept, _Same):
+            same._accept = accept  # noqa: SLF001  # as above
+        refuse_problems(option_problems(same._options, same._accept, self.config))  # noqa: SLF001  # as above
         same._walks = {}  # noqa: SLF001  # as above
         return same
 
     # Looking --------------------------------------------------------------------------------
 
     def breaker(self, name: str) -> CircuitBreaker:
-        """The breaker of a provider.
+        """The breaker of a provider; that of an account under `"account:..."`.
 
         Raises:
             KeyError: If no provider of this chain has that name.
@@ -278,6 +318,7 @@ class FallbackProvider(Generic[P, T_co]):
         self.close()
 
     def __enter__(self) -> Self:
+        self._enter()
         return self
 
     def __exit__(
@@ -286,9 +327,10 @@ class FallbackProvider(Generic[P, T_co]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        self._leave()
 
     async def __aenter__(self) -> Self:
+        self._enter()
         return self
 
     async def __aexit__(
@@ -297,16 +339,30 @@ class FallbackProvider(Generic[P, T_co]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.aclose()
+        self._leave()
 
     # Wiring ---------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        with _ENTERING:
+            self._entered += 1
+
+    def _leave(self) -> None:
+        """Close behind the last who leaves."""
+        with _ENTERING:
+            self._entered -= 1
+            is_last = self._entered == 0
+        if is_last:
+            self.close()
 
     def _walk(self, way: Way) -> Walk:
         walk = self._walks.get(way)
         if walk is None:
+            streams = way in ("stream", "astream")
+            refuse_problems(walk_problems(way, self._accept, self.name))
             walk = self._walks[way] = Walk(
                 name=self.name,
-                links=links_of(self._providers, self._circuits, way),
+                links=links_of(self._providers, self._gates, way),
                 strategy=self._strategy,
                 options=self._options,
                 attempt_timeout=self.config.attempt_timeout,
@@ -314,8 +370,97 @@ class FallbackProvider(Generic[P, T_co]):
                 sample=self._sample,
                 record=self.audit.append if self._records else None,
                 calls=self._calls,
+                rules=self._rules(streams=streams),
+                accept=self._accept,
             )
         return walk
+
+    def _rules(self, *, streams: bool) -> Rules:
+        config = self.config
+        waits = config.when_all_open == "wait"
+        if not streams and not waits and config.retry.attempts == 1:
+            return PLAIN
+        return Rules(
+            retry=config.retry,
+            waits=waits,
+            stream=config.stream if streams else None,
+            budget=self._budget,
+            sample=self._sample,
+        )
+
+    def _delivery(self, way: Way, within: float | None = None) -> Delivery:
+        return Delivery(self._walk(way), within)
+
+    def _answer(self, within: float | None, args: Any, kwargs: dict[str, Any]) -> Answer[Any]:
+        walk = self._walk("call")
+        now = walk.clock()
+        chain, command = walk.begun(walk.order(now), now, within=within)
+        try:
+            value = sync.drive(walk, chain, command, now, args, kwargs)
+            chain.usage = usage_of(value)
+            return Answer(value, chain.candidate.name, chain.trail)
+        finally:
+            del chain, command  # as in the drivers: errors lead back to this frame
+
+    async def _aanswer(
+        self, within: float | None, args: Any, kwargs: dict[str, Any]
+    ) -> Answer[Any]:
+        from fsm_fallback.drivers import aio  # noqa: PLC0415  # as in acall
+
+        walk = self._walk("acall")
+        now = walk.clock()
+        chain, command = walk.begun(walk.order(now), now, within=within)
+        try:
+            value = await aio.drive(walk, chain, command, now, args, kwargs)
+            chain.usage = usage_of(value)
+            return Answer(value, chain.candidate.name, chain.trail)
+        finally:
+            del chain, command  # as in the drivers: errors lead back to this frame
+
+    def _answer_stream(
+        self, within: float | None, args: Any, kwargs: dict[str, Any]
+    ) -> AnswerStream[Any]:
+        delivery = self._delivery("stream", within)
+        return AnswerStream(delivery, plain_stream(delivery, args, kwargs))
+
+    def _aanswer_stream(
+        self, within: float | None, args: Any, kwargs: dict[str, Any]
+    ) -> AsyncAnswerStream[Any]:
+        from fsm_fallback.drivers.aio_stream import stream  # noqa: PLC0415  # as in acall
+
+        delivery = self._delivery("astream", within)
+        return AsyncAnswerStream(delivery, stream(delivery, args, kwargs))
+
+    def asked_by_chain(self, way: Way) -> Callable[[float | None, Any, dict[str, Any]], Any]:
+        """How a chain around this one asks it: with the seconds that are left, and its trail told.
+
+        The walk is wired now, so that what cannot work is found when the outer chain is used first.
+        """
+        self._walk(way)
+        return {
+            "call": self._answer,
+            "acall": self._aanswer,
+            "stream": self._answer_stream,
+            "astream": self._aanswer_stream,
+        }[way]
+
+    def _build_circuits(self) -> None:
+        """Each provider's breaker; behind an account, that of the account as well."""
+        declared = self.config.breaker
+        for each in self._providers:
+            config = self.config.breaker_in_chain if _can_be_cut(each) else declared
+            circuit = shared_breaker(each, each.name, config, self._clock, self._sample)
+            self._circuits[each.name] = self._gates[each.name] = circuit
+        for each in self._providers:
+            account = getattr(getattr(each, "info", None), "account", None)
+            if account is not None:
+                name = f"account:{account}"
+                if name not in self._circuits:
+                    self._circuits[name] = CircuitBreaker(
+                        name, declared, clock=self._clock, sample=self._sample
+                    )
+                model, paying = self._circuits[each.name], self._circuits[name]
+                self._gates[each.name] = JointCircuit(model, paying)
 
     def _attach(self, audit: str | AuditLog) -> AuditLog:
         """Have every machine of this chain tell the log, in the critical section of each fact."""
@@ -326,9 +471,9 @@ class FallbackProvider(Generic[P, T_co]):
         log = audit if isinstance(audit, AuditLog) else self._recorder(audit)
         log.register(CHAIN, self.name, {})  # its limits are the calls', and vary
         for circuit in self._circuits.values():
-            breaker_id = f"{self.name}/{circuit.name}"
-            log.register(BREAKER, breaker_id, circuit.config.in_force)
-            circuit.audit(log.append, id=breaker_id, stays=log.mode == "full")
+            circuit.audit(log.append, id=f"{self.name}/{circuit.name}", stays=log.mode == "full")
+            log.register(BREAKER, circuit.core.name, circuit.config.in_force)
+            weakref.finalize(self, circuit.unaudit, log.append).atexit = False
         log.start()
         return log
 
@@ -344,51 +489,3 @@ def _can_be_cut(provider: Any) -> bool:
     """
     takes_limit = getattr(provider, "timeout_arg", None) is not None
     return takes_limit or callable(getattr(provider, "acall", None))
-
-
-def _provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
-    if not providers:
-        yield "FallbackProvider.providers is empty; give at least one provider"
-    seen: dict[str, int] = {}
-    for position, each in enumerate(providers):
-        where = f"FallbackProvider.providers[{position}]"
-        name = getattr(each, "name", None)
-        if not isinstance(name, str) or not name:
-            yield (
-                f"{where} is {shown(each)}, whose name is {shown(name)}; give it a name, with "
-                "@provider('name') for a function"
-            )
-        elif name in seen:
-            yield f"{where}.name is {name!r}, as of providers[{seen[name]}]; give each its own"
-        else:
-            seen[name] = position
-        if isinstance(each, type):
-            yield f"{where} is {shown(each)}; give an instance of it"
-        elif not any(callable(getattr(each, way, None)) for way in CALLS):
-            yield f"{where} is {shown(each)}, which has no {', '.join(CALLS)}; give it one of them"
-        yield from calling_problems(
-            where, getattr(each, "classify", None), getattr(each, "timeout_arg", None)
-        )
-        window = getattr(getattr(each, "info", None), "context_window", None)
-        if not COUNT.or_none().accepts(window):
-            yield f"{where}.info.context_window is {shown(window)}; give {COUNT.or_none().wanted}"
-
-
-def _argument_problems(
-    strategy: object, config: object, clock: object, sample: object, audit: object, name: object
-) -> Iterator[str]:
-    if strategy is not None and not is_strategy(strategy):
-        yield f"FallbackProvider.strategy is {shown(strategy)}; give an object with order()"
-    if not isinstance(config, FallbackConfig):
-        yield f"FallbackProvider.config is {shown(config)}; give a FallbackConfig"
-    if not callable(clock):
-        yield f"FallbackProvider.clock is {shown(clock)}; give a function that returns seconds"
-    if not callable(sample):
-        yield f"FallbackProvider.sample is {shown(sample)}; give a function that draws from [0, 1)"
-    if not (audit is None or isinstance(audit, AuditLog) or audit in AUDIT_MODES):
-        yield (
-            f"FallbackProvider.audit is {shown(audit)}; give an AuditLog or one of "
-            f"{', '.join(AUDIT_MODES)}"
-        )
-    if not isinstance(name, str) or not name:
-        yield f"FallbackProvider.name is {shown(name)}; give a non-empty string"

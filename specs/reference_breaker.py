@@ -138,7 +138,8 @@ class ReferenceBreaker:
             return
         lease.output_at = self.now
         if lease.probe:
-            lease.deadline = self.now + self.config.probe_timeout
+            longer = self.config.probe_stream_timeout
+            lease.deadline = self.now + (self.config.probe_timeout if longer is None else longer)
 
     def settle(
         self, lease: ReferenceLease, now: float, outcome: str, duration: float | None = None

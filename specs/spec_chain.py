@@ -37,9 +37,10 @@ from fsm_fallback import (
     Skip,
 )
 from fsm_fallback.core.breaker import Breaker
-from fsm_fallback.core.chain import CHAIN, FINAL, MACHINE, Chain, ChainState
+from fsm_fallback.core.chain import MACHINE, Chain, ChainEvent
+from fsm_fallback.core.chain_rows import CHAIN, FINAL, ChainState
 from fsm_fallback.core.commands import Admit, Call, Command, Raise, Return
-from fsm_fallback.core.events import AttemptStep, ChainStep
+from fsm_fallback.core.events import AttemptStep
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.spec.floors import CoverageFloor
 
@@ -288,14 +289,14 @@ class TheChainKeepsItsWord(RuleBasedStateMachine):
         else:
             breaker.release(lease, self.now)
 
-    def _see(self, step: AttemptStep | ChainStep) -> None:
+    def _see(self, step: ChainEvent) -> None:
         if isinstance(step, AttemptStep):
             FLOOR.see([OFFER])
         FLOOR.see([step.row])
         if step.row.target in FINAL:
             self._final(step)
 
-    def _final(self, step: AttemptStep | ChainStep) -> None:
+    def _final(self, step: ChainEvent) -> None:
         assert isinstance(step.row.target, ChainState)
         self.walk.finals.append(step.row.target)
 

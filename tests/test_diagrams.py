@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from fsm_fallback.core.breaker_rows import BREAKER, BreakerState
-from fsm_fallback.core.chain import CHAIN, ChainState
+from fsm_fallback.core.chain_rows import CHAIN, ChainState
 from fsm_fallback.core.parameters import BreakerConfig
 from fsm_fallback.core.table import STAY, Row, Table
 from fsm_fallback.diagrams import FORMATS, diagram, dot, markdown, mermaid

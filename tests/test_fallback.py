@@ -265,13 +265,32 @@ class TestBreakersInAChain:
         with pytest.raises(KeyError, match="no provider 'c' in chain 'fallback'; there are 'a'"):
             llm.breaker("c")
 
-    def test_chains_do_not_share_their_breakers(self, way, clock):
-        """Two chains over one provider judge it each for itself."""
+    def test_chains_over_one_provider_object_share_its_breaker(self, way, clock):
+        """What one has learnt, the other knows."""
+        shared = ScriptedProvider("a", [down(), "hello"])
+        first = FallbackProvider(shared, config=TRIGGERS_AT_ONCE, clock=clock, name="first")
+        second = FallbackProvider(shared, config=TRIGGERS_AT_ONCE, clock=clock, name="second")
+        way.failure(first, "why")
+        assert first.breaker("a") is second.breaker("a")
+        assert [type(skip) for skip in way.failure(second, "why").trail] == [Skip]
+
+    def test_chains_that_judge_otherwise_have_breakers_of_their_own(self, way, clock):
+        """Other parameters are another machine."""
         shared = ScriptedProvider("a", [down(), "hello"])
         first = FallbackProvider(shared, config=TRIGGERS_AT_ONCE, clock=clock)
-        second = FallbackProvider(shared, config=TRIGGERS_AT_ONCE, clock=clock)
+        second = FallbackProvider(shared, clock=clock)
         way.failure(first, "why")
         assert way.call(second, "why") == "hello"
+
+    def test_a_shared_breaker_is_told_to_both_logs(self, way, clock):
+        """Under the name the first chain gave it."""
+        shared = ScriptedProvider("a", [down()])
+        first = FallbackProvider(shared, config=TRIGGERS_AT_ONCE, clock=clock, name="first")
+        second = FallbackProvider(shared, config=TRIGGERS_AT_ONCE, clock=clock, name="second")
+        way.failure(second, "why")
+        for chain in (first, second):
+            opened = [r for r in chain.audit.records() if r["to"] == "open"]
+            assert [record["id"] for record in opened] == ["first/a"]
 
     def test_eight_threads_lose_no_outcome(self, clock):
         """Every call is answered or accounted for, and nothing stays in flight."""

@@ -8,12 +8,13 @@ that go straight (`core.straight`) take no lock.
 from __future__ import annotations
 
 import functools
+import math
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Final, ParamSpec, TypeVar, overload
 
 from fsm_fallback.circuit.calls import Guard
 from fsm_fallback.circuit.explain import explained
@@ -91,6 +92,8 @@ class CircuitBreaker:
     Raises:
         ConfigurationError: If an argument cannot work.
     """
+
+    is_joint: ClassVar[bool] = False
 
     __slots__ = (
         "__weakref__",
@@ -236,6 +239,14 @@ class CircuitBreaker:
         now = self.clock()
         return bool(self._serial.run_now(self.core, self.core.would_admit, now))
 
+    def opens_at(self, now: float) -> float:
+        """When a caller may get a lease: `now` if now, infinite if nobody knows; only reads."""
+        core = self.core
+        if core.straight is not None:
+            return now
+        opens: float | None = self._serial.run_now(core, core.opens_at, now)
+        return math.inf if opens is None else opens
+
     def admission(self, now: float) -> Lease | Refusal:
         """A lease for one call, or why there is none. `now`: the clock, just read."""
         core = self.core
@@ -310,6 +321,10 @@ class CircuitBreaker:
     def begin_output(self, lease: Lease) -> None:
         """Note the first output of a stream; `Lease.begin_output` is the way to say it."""
         self._serial.run(self.core, self.core.begin_output, lease, self.clock())
+
+    def note_late(self, lease: Lease, fault: Fault | None) -> None:
+        """Record that a call came back after its caller had left; nothing is booked."""
+        self._serial.run(self.core, self.core.note_late, lease, self.clock(), fault)
 
     def lose(self, lease: Lease) -> None:
         """Note that a lease was dropped unsettled; the next operation releases it.
@@ -425,14 +440,19 @@ class CircuitBreaker:
     def audit(self, append: Callable[[BreakerStep], None], *, id: str, stays: bool) -> None:  # noqa: A002  # the record's field
         """Hand each record to `append` inside the critical section that made it.
 
-        `append` must not block nor raise. `id` names this breaker in the records; `stays`: also
-        firings that change no state.
+        Several may listen; the first one's `id` names this breaker in the records, `stays` asks for
+        firings that change no state as well. `append` must not block nor raise.
         """
         with self._serial.lock:
-            self._serial.append = append
-            self.core.name = id
-            self.core.record_stays = stays
+            if self._serial.add_log(append):
+                self.core.name = id
+            self.core.record_stays = self.core.record_stays or stays
             self.core.find_ways()
+
+    def unaudit(self, append: Callable[[BreakerStep], None]) -> None:
+        """Hand no more records to `append`."""
+        with self._serial.lock:
+            self._serial.remove_log(append)
 
     def __repr__(self) -> str:
         return f"<CircuitBreaker {self.name!r}: {self.state.value}>"

@@ -20,6 +20,7 @@ from fsm_fallback.core.lease import Lease
 from fsm_fallback.providers.classifying import log_fault_of_user
 
 Listener = Callable[[BreakerStep], object]
+Append = Callable[[BreakerStep], None]
 
 _ALL: Final[weakref.WeakSet[Serial]] = weakref.WeakSet()
 
@@ -35,6 +36,7 @@ class Serial:
         "__weakref__",
         "_busy",
         "_listeners",
+        "_logs",
         "_outbox",
         "_sample",
         "_waiting",
@@ -44,7 +46,8 @@ class Serial:
 
     def __init__(self, sample: Callable[[], float]) -> None:
         self.lock = RLock()
-        self.append: Callable[[BreakerStep], None] | None = None
+        self.append: Append | None = None
+        self._logs: tuple[Append, ...] = ()
         self._sample = sample
         self._busy = False
         # A list, appended to and taken from in atomic steps: an empty deque takes 600 bytes.
@@ -97,6 +100,25 @@ class Serial:
             if self._outbox is None:
                 self._outbox = _Outbox()
             self._outbox.events.append(step)
+
+    def add_log(self, append: Append) -> bool:
+        """Hand records to one more log; whether it is the first."""
+        if append not in self._logs:
+            self._logs = (*self._logs, append)
+            self.append = append if len(self._logs) == 1 else self._append_to_all
+        return self._logs[0] == append
+
+    def remove_log(self, append: Append) -> None:
+        """Hand records to one log less."""
+        self._logs = tuple(each for each in self._logs if each != append)
+        if not self._logs:
+            self.append = None
+        elif len(self._logs) == 1:
+            self.append = self._logs[0]
+
+    def _append_to_all(self, step: BreakerStep) -> None:
+        for append in self._logs:
+            append(step)
 
     def add_listener(self, listener: Listener) -> None:
         """Tell one more."""

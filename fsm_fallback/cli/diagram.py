@@ -9,7 +9,7 @@ import click
 
 from fsm_fallback.cli.endings import CannotBegin
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.parameters import BreakerConfig
 from fsm_fallback.diagrams import FORMATS
 from fsm_fallback.diagrams import diagram as draw

@@ -41,9 +41,12 @@ _MAX_FACTOR: Final = 1000  # keeps powers of it finite
 
 RATIO: Final = Bound(lambda v: is_number(v) and 0 < v <= 1, "a ratio in (0, 1]")
 SHARE: Final = Bound(lambda v: is_number(v) and 0 <= v < 1, "a share in [0, 1)")
+PART: Final = Bound(lambda v: is_number(v) and 0 <= v <= 1, "a share in [0, 1]")
 SECONDS: Final = Bound(lambda v: is_number(v) and v > 0, "finite seconds > 0")
+WAIT: Final = Bound(lambda v: is_number(v) and v >= 0, "finite seconds >= 0")
 FACTOR: Final = Bound(lambda v: is_number(v) and 1 <= v <= _MAX_FACTOR, "a factor in [1, 1000]")
 COUNT: Final = Bound(lambda v: is_count(v, 1), "a whole number >= 1")
+WHOLE: Final = Bound(lambda v: is_count(v, 0), "a whole number >= 0")
 FLAG: Final = Bound(lambda v: isinstance(v, bool), "True or False")
 
 

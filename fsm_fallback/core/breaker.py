@@ -21,6 +21,7 @@ is argued where it stands.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Final, NoReturn
 
@@ -47,6 +48,7 @@ from fsm_fallback.errors import ConfigurationError
 
 OPERATORS: Final = frozenset({"force_open", "disable", "observe", "reset"})
 _SETTLED_BEFORE: Final[Mapping[str, float]] = {"settled_before": True}
+_ABANDONED: Final[Mapping[str, float]] = {"abandoned": True}
 
 
 @attrs.define(eq=False)
@@ -157,7 +159,7 @@ class Breaker(BreakerModel):
             return
         self.current.take_in(lease.number)
         if lease.number in self.round.probes:
-            lease.deadline = self.round.probes[lease.number] = self.now + self.config.probe_timeout
+            lease.deadline = self.round.probes[lease.number] = self.now + self.config.stream_timeout
 
     def end_straight(self, generation: Generation, number: int, place: int, now: float) -> None:
         """Settle a call that went straight, but whose generation may have ended before it did.
@@ -173,7 +175,25 @@ class Breaker(BreakerModel):
         elif self.straight is None:
             self.find_ways()
 
+    def note_late(self, lease: Lease, now: float, fault: Fault | None) -> None:
+        """Record that a call came back whose caller had left, and whose lease is settled.
+
+        `fault`: why it failed; None if it answered. Nothing is booked.
+        """
+        self.pass_time(now)
+        trigger = SUCCEED.name if fault is None else FAIL.name
+        self._record(trigger, None, self.state, "late", lease, _ABANDONED, fault)
+
     # Reading --------------------------------------------------------------------------------
+
+    def opens_at(self, now: float) -> float:
+        """When `admit` may grant a lease, as far as this breaker knows; asking changes nothing.
+
+        `now` where it would now, infinite where nobody knows.
+        """
+        if self.would_admit(now):
+            return now
+        return math.inf if self.open_until is None else self.open_until
 
     def would_admit(self, now: float) -> bool:
         """Whether `admit` would grant a lease; asking changes nothing."""

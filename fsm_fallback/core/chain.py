@@ -5,111 +5,64 @@ Rules
 1. Everything that decides is a row of `CHAIN`. A driver does what `next` asks and reports what came
    of it; a report that the table does not know in this state raises `MachineError`: the driver has
    a bug, and hears of it.
-2. A candidate is called only on a lease from its breaker, and each at most once per walk. There is
-   no way to call an open breaker.
+2. A candidate is called only on a lease from its breaker, and each at most once per walk, retries
+   aside. There is no way to call an open breaker.
 3. Every attempt and every skip is in the trail, in order, with the original exception object.
 4. One final state, and nothing is called after it.
+5. Nothing of a stream is handed over before its first output, or the bound of what is held back;
+   after it, nothing is taken back.
 
-Pure: `now` is an argument. It knows nothing of requests, answers, threads or event loops.
+Pure: `now` and samples are arguments. It knows nothing of requests, answers, threads or event
+loops; of the items of a stream it knows that they came.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Any, ClassVar, Final
 
-from fsm_fallback.core.commands import Admit, Call, Command, Raise, Return
+from fsm_fallback.core.chain_model import A_LARGER_ONE, NO_ONE_ELSE, NOTHING, ChainModel
+from fsm_fallback.core.chain_rows import CHAIN, ChainState, S
+from fsm_fallback.core.commands import Admit, Call, Command, Emit, Open, Pull, Raise, Return, Wait
 from fsm_fallback.core.compiled import CompiledEvent
-from fsm_fallback.core.events import AttemptStep, ChainStep, Facts
+from fsm_fallback.core.events import AttemptStep, ChainStep, Facts, StreamStep
 from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.core.outcome import KINDS, FailOver, Fault, FaultKind
-from fsm_fallback.core.table import STAY, Row, Table, TableMachine, machine_of
-from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail, failure
-from fsm_fallback.errors import (
-    AllProvidersFailed,
-    ChainFailed,
-    DeadlineExceeded,
-    RequestRejected,
-)
+from fsm_fallback.core.outcome import KINDS, Fault, FaultKind
+from fsm_fallback.core.parameters import StreamConfig
+from fsm_fallback.core.rules import PLAIN, Rules
+from fsm_fallback.core.table import Row, Table, TableMachine, machine_of
+from fsm_fallback.core.trail import Candidate, Skip, StreamReset
+from fsm_fallback.errors import StreamEmpty, StreamTruncated
 
+POLL: Final = 0.5
+"""Seconds after which a breaker that is probing is asked again; it names no time itself."""
 
-class ChainState(Enum):
-    """Where a call stands."""
-
-    __hash__ = object.__hash__
-
-    SELECTING = "selecting"
-    CALLING = "calling"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    REJECTED = "rejected"
-    ABANDONED = "abandoned"
-
-
-S: Final = ChainState
-FINAL: Final = frozenset({S.SUCCEEDED, S.FAILED, S.REJECTED, S.ABANDONED})
-
-# fmt: off
-# ruff: noqa: E501, SLF001  # rows are lines; the table of commands names private methods
-CHAIN: Final = Table("chain", initial=S.SELECTING, final=FINAL, rows=(
-    # A candidate's breaker granted a lease, or did not.
-    Row("offer",   S.SELECTING, None,       S.CALLING,   "begin_attempt",        "only a lease lets us call"),
-    Row("skip",    S.SELECTING, None,       STAY,        "note_skip",            "not called: the next candidate may be"),
-    Row("exhaust", S.SELECTING, None,       S.FAILED,    "give_up",              "nobody is left to ask"),
-    # The candidate came back.
-    Row("answer",  S.CALLING,   None,       S.SUCCEEDED, "",                     "one answer is enough; the driver holds it"),
-    Row("fault",   S.CALLING,   "rejected", S.REJECTED,  "note_attempt reject",  "no other provider would help"),
-    Row("fault",   S.CALLING,   None,       S.SELECTING, "note_attempt go_on",   "another provider may"),
-    # Time ran out.
-    Row("expire",  S.SELECTING, None,       S.FAILED,    "run_out",              "no time to ask anyone"),
-    Row("expire",  S.CALLING,   None,       S.FAILED,    "note_attempt run_out", "the attempt is cut, and told"),
-    # The caller left: cancelled, interrupted.
-    Row("abandon", S.SELECTING, None,       S.ABANDONED, "",                     "nobody waits for an answer"),
-    Row("abandon", S.CALLING,   None,       S.ABANDONED, "",                     "nobody waits for an answer"),
-), illegal=frozenset({
-    # Nothing is out to come back.
-    (S.SELECTING, "answer"), (S.SELECTING, "fault"),
-    # One candidate at a time.
-    (S.CALLING, "offer"), (S.CALLING, "skip"), (S.CALLING, "exhaust"),
-    # A final state is final.
-    *((state, trigger) for state in FINAL for trigger in (
-        "offer", "skip", "exhaust", "answer", "fault", "expire", "abandon",
-    )),
-}), words={
-    "rejected": "the fault is the request's, or it needs a larger context window and none is left",
-})
-# fmt: on
-
-_NOTHING: Final[Facts] = {}
 _RETURN: Final = Return()
+_EMIT: Final = Emit()
 _TIMEOUT: Final = FaultKind.TIMEOUT
-_LARGER_WINDOW: Final = FailOver.LARGER_WINDOW
 _new = tuple.__new__
 
-# What a fault says to the guards, by kind; how many larger windows are left is the chain's to say.
+# What a fault says to the guards, by kind; all else is the chain's to say.
 _FAULT_FACTS: Final[Mapping[FaultKind, Facts]] = {
-    kind: {"fault": kind.value, "fail_over": row.fail_over.value, "larger_left": 0}
+    kind: {
+        "fault": kind.value,
+        "fail_over": row.fail_over.value,
+        "larger_left": 0,
+        "handed_over": False,
+        "tries_left": 0,
+    }
     for kind, row in KINDS.items()
 }
-_NO_ONE_ELSE: Final = FailOver.NO.value
-_A_LARGER_ONE: Final = FailOver.LARGER_WINDOW.value
+_EXHAUSTED: Final[Facts] = {"waits": False, "handed_over": False}
+
+ChainEvent = AttemptStep | StreamStep | ChainStep
 
 
-_Attempted = tuple[str, int, Fault | None, Exception | None, float, float]
-"""An `Attempt` to be: most trails are never read, and a frozen record takes five times as long."""
-
-_Skipped = tuple[str, Refusal]
-"""A `Skip` to be: whom, and why its breaker refused."""
-
-_Note = _Attempted | _Skipped | Skip
-
-
-class Chain:
+class Chain(ChainModel):
     """One call on its way: a model of the machine `CHAIN`.
 
-    Every report answers the next command. One chain is made for each call, so what most calls never
-    touch is a default of the class, not a store of the constructor.
+    Every report answers the next command.
 
     Args:
         name: The chain's name in records.
@@ -120,26 +73,13 @@ class Chain:
             candidate gets what is left of it.
         started_at: The clock's seconds at the beginning.
         record: Gets a record of every firing, in order.
+        rules: What all calls of the chain decide by.
     """
 
     table: ClassVar[Table] = CHAIN
     machine: ClassVar[TableMachine]
 
-    state: ChainState = S.SELECTING
-    facts: Facts = _NOTHING
-    now: float = 0.0
-    position: int = 0
-    attempts: int = 0
     told: int = 0  # records so far
-    lease: Lease | None = None
-    notes: tuple[_Note, ...] = ()
-    error: ChainFailed | None = None
-    needs_larger_than: int | None = None
-
-    # The report being taken; only actions read it.
-    _fault: Fault | None = None
-    _error: Exception | None = None
-    _skip: Skip | _Skipped | None = None
 
     def __init__(
         self,
@@ -149,7 +89,8 @@ class Chain:
         deadline: float | None = None,
         attempt_timeout: float | None = None,
         started_at: float = 0.0,
-        record: Callable[[AttemptStep | ChainStep], None] | None = None,
+        record: Callable[[ChainEvent], None] | None = None,
+        rules: Rules = PLAIN,
     ) -> None:
         self.name = name
         self.call = call
@@ -158,6 +99,8 @@ class Chain:
         self.attempt_timeout = attempt_timeout
         self.started_at = started_at
         self.record = record
+        if rules is not PLAIN:
+            self.rules = rules
 
     def next(self, now: float) -> Command:
         """What the driver has to do now."""
@@ -180,169 +123,214 @@ class Chain:
             self._skip = (name, granted)
             self.facts = {"until": granted.until}
             self._fire(SKIP, name, granted.cause, granted.state)
+            if self.budgeted:
+                self._give_back()
             return self._select()
         self.lease = granted
         self._offer()
         return self._call()
 
     def answer(self, now: float) -> Command:
-        """The candidate answered."""
+        """The candidate answered; the stream that was held back whole ended as it should."""
+        return self._succeed(ANSWER, now)
+
+    def opened(self, now: float) -> Command:
+        """The candidate's stream is there."""
         self.now = now
-        self.facts = _NOTHING
-        if self._fault is not None:
-            self._fault = self._error = None
-        self._end_attempt(ANSWER)
-        return _RETURN
+        self.is_open = True
+        return self._pull()
+
+    def item(self, now: float, size: int, *, output: bool) -> Command:
+        """An item of the stream came. `size`: its bytes; `output`: whether it carries output."""
+        self.now = self.spoke_at = now
+        if output and self.output_at is None:
+            self.output_at = now
+        if self.state is S.STREAMING:
+            return _EMIT
+        self.held += 1
+        self.held_bytes += size
+        config = self._stream
+        if config.policy == "buffer":
+            return self._pull()
+        full = self.held >= config.buffer_items or self.held_bytes >= config.buffer_bytes
+        if not output and not full:
+            return self._pull()
+        before = self.seen_of
+        self._forget_fault()
+        self.facts = {"output": output, "held": self.held, "held_bytes": self.held_bytes}
+        self._end_attempt(COMMIT)
+        return _EMIT if before is None else Emit(self._reset(before))
+
+    def flaw_of_end(self, *, complete: bool) -> tuple[Fault, Exception] | None:
+        """What is wrong with a stream that has ended; None where nothing is.
+
+        `complete`: whether it gave its terminal event, or its provider has none.
+        """
+        name = self.candidate.name
+        if not complete:
+            words = f"the stream of {name!r} ended without its terminal event"
+            return Fault(FaultKind.STREAM, message=words), StreamTruncated(words)
+        if self.output_at is None:
+            words = f"the stream of {name!r} ended without any output"
+            return Fault(FaultKind.BAD_RESPONSE, message=words), StreamEmpty(words)
+        return None
+
+    def finish(self, now: float) -> Command:
+        """The stream ended as it should."""
+        return self._succeed(FINISH if self.state is S.STREAMING else ANSWER, now)
+
+    def weighed(self, fault: Fault, now: float) -> Fault:
+        """What to settle the lease with, for a fault that comes now.
+
+        A time-out at the deadline is the end of the call; it speaks against the provider only if
+        the attempt had its fair time: the attempt time-out, or half of the deadline; of a stream
+        that has spoken, its idle time-out, or half of the deadline, since it spoke last.
+        """
+        if self.deadline is None or fault.kind is not _TIMEOUT or now < self.deadline:
+            return fault
+        had, fair = self._fairness(now)
+        return Fault(FaultKind.CANCELLED, message=fault.message) if had < fair else fault
 
     def fault(self, fault: Fault, error: Exception, now: float) -> tuple[Fault, Command]:
         """The candidate failed.
 
-        Returns the fault to settle the lease with, and the next command. A time-out at the deadline
-        is the end of the call; it speaks against the provider only if the attempt had its fair time:
-        the attempt time-out, or half of the deadline.
+        Its lease has been settled with `weighed`, so that what is read of the breakers is how they
+        stand by now; a chain that tries again asks its candidates for that (`opens_at`).
+
+        Returns the fault as `weighed`, and the next command.
         """
         self.now = now
         self._error = error
-        if fault.kind is _TIMEOUT and self.deadline is not None and now >= self.deadline:
-            fair = (self.deadline - self.started_at) / 2
-            if self.attempt_timeout is not None:
-                fair = min(fair, self.attempt_timeout)
-            had = max(0.0, now - self._offered_at)
-            if had < fair:
-                fault = Fault(FaultKind.CANCELLED, message=fault.message)
-            self.facts = {"now": now, "deadline": self.deadline, "had": had, "fair": fair}
-            event = EXPIRE
+        self._fault = weighed = self.weighed(fault, now)
+        if self.budgeted:
+            self._give_back()
+        if self.deadline is not None and fault.kind is _TIMEOUT and now >= self.deadline:
+            had, fair = self._fairness(now)
+            self.facts = {
+                "now": now,
+                "deadline": self.deadline,
+                "had": had,
+                "fair": fair,
+                "handed_over": self.seen_of is not None,
+            }
+            self._end_attempt(EXPIRE)
+        elif self.state is S.STREAMING:
+            self.facts = {**self._facts_of(fault), "policy": self._stream.policy}
+            self._end_attempt(CUT)
         else:
-            self.facts = _FAULT_FACTS[fault.kind]
-            if self.facts["fail_over"] == _A_LARGER_ONE:
-                self.facts = {**self.facts, "larger_left": self._larger_left()}
-            event = FAULT
-        self._fault = fault
-        self._end_attempt(event)
-        return fault, self.next(now)
+            self.facts = self._facts_of(fault)
+            self._end_attempt(FAULT)
+        return weighed, self.next(now)
+
+    def lateness(self, now: float) -> tuple[Fault, Exception]:
+        """What it means that the timer of the attempt, or of its stream, rang."""
+        since = max(0.0, now - self._quiet_since)
+        what = "did not answer" if self.output_at is None else "gave nothing more"
+        words = f"{self.candidate.name!r} {what} within {since:g} s"
+        return Fault(_TIMEOUT, message=words), TimeoutError(words)
 
     def time_out(self, now: float) -> tuple[Fault, Command]:
-        """The timer of the attempt rang; as `fault`, with a `TimeoutError` for the trail."""
-        had = max(0.0, now - self._offered_at)
-        words = f"{self.candidate.name!r} did not answer within {had:g} s"
-        return self.fault(Fault(FaultKind.TIMEOUT, message=words), TimeoutError(words), now)
+        """The timer rang; as `fault`, with a `TimeoutError` for the trail."""
+        return self.fault(*self.lateness(now), now)
+
+    def elapse(self, now: float) -> Command:
+        """The wait is over."""
+        self.now = now
+        if self.deadline is not None and now >= self.deadline:
+            return self._expire()
+        self.facts = {"now": now, "wake_at": self.wake_at}
+        self._fire(ELAPSE)
+        return self._select()
 
     def abandon(self, now: float) -> None:
         """The caller left."""
         self.now = now
-        self._fault = self._error = None
-        self.facts = _NOTHING
-        if self.state is S.CALLING:
+        self._forget_fault()
+        self.facts = NOTHING
+        if self.state is S.CALLING or self.state is S.STREAMING:
             self._end_attempt(ABANDON)
         else:
             self._fire(ABANDON)
-
-    # Guards ---------------------------------------------------------------------------------
-
-    def rejected(self) -> bool:
-        """No other provider would help."""
-        fail_over = self.facts["fail_over"]
-        return fail_over == _NO_ONE_ELSE or (
-            fail_over == _A_LARGER_ONE and self.facts["larger_left"] == 0
-        )
-
-    # Actions --------------------------------------------------------------------------------
-
-    def begin_attempt(self) -> None:
-        """Number the attempt."""
-        self.attempts += 1
-
-    def note_skip(self) -> None:
-        """Put the skip on the trail and go to the next candidate."""
-        if self._skip is not None:
-            self.notes = (*self.notes, self._skip)
-        self.position += 1
-
-    def note_attempt(self) -> None:
-        """Put the attempt on the trail."""
-        self.notes = (*self.notes, self._attempted())
-
-    def go_on(self) -> None:
-        """Go to the next candidate, and remember what it must have."""
-        if self.facts["fail_over"] == _A_LARGER_ONE:
-            self.needs_larger_than = self.candidate.context_window
-        self.position += 1
-
-    def give_up(self) -> None:
-        """Make the error that holds everything that went wrong."""
-        count = len(self.candidates)
-        if not self.attempts:
-            what = "no provider could be asked"
-        else:
-            what = "the only provider failed" if count == 1 else f"all {count} providers failed"
-        self.error = failure(AllProvidersFailed, what, self.trail, self.now)
-
-    def reject(self) -> None:
-        """Make the error that says the request is at fault."""
-        what = "no other provider would help"
-        self.error = failure(RequestRejected, what, self.trail, self.now)
-
-    def run_out(self) -> None:
-        """Make the error that says time is over."""
-        took = self.now - self.started_at
-        what = f"no provider answered within the deadline ({took:g} s)"
-        stand_in = TimeoutError(what)
-        self.error = failure(DeadlineExceeded, what, self.trail, self.now, stand_in=stand_in)
-
-    # Reading --------------------------------------------------------------------------------
-
-    @property
-    def candidate(self) -> Candidate:
-        """The candidate whose turn it is.
-
-        Raises:
-            IndexError: After the last one.
-        """
-        candidate = self.candidates[self.position]
-        if isinstance(candidate, Skip):
-            raise TypeError(f"candidate {candidate.provider!r} was ruled out; it has no turn")
-        return candidate
-
-    @property
-    def trail(self) -> Trail:
-        """All attempts and skips so far, in order."""
-        notes = (*self.notes, self._attempted()) if self.state is S.SUCCEEDED else self.notes
-        return tuple(map(_noted, notes))
+        if self.budgeted:
+            self._give_back()
 
     # Mechanism ------------------------------------------------------------------------------
 
     def _select(self) -> Command:
-        while self.position < len(self.candidates):
+        for candidate in self.candidates[self.position :]:
             if self.deadline is not None and self.now >= self.deadline:
-                self.facts = {"now": self.now, "deadline": self.deadline}
-                self._fire(EXPIRE)
-                return self._fail()
-            candidate = self.candidates[self.position]
+                return self._expire()
             if isinstance(candidate, Skip):
                 self._note(candidate)
             elif self.needs_larger_than is not None and not self._is_larger(candidate):
                 self._note(Skip(candidate.name, "context_window"))
             else:
                 return Admit(candidate)
-        self.facts = _NOTHING
+        self.facts = _EXHAUSTED
+        if self.rules.waits:
+            self.facts = {"waits": True, "reopens": self.reopens(POLL), "deadline": self._end}
+        if self.rules.waits or self.seen_of is not None:
+            self.facts = {**self.facts, "handed_over": self.seen_of is not None}
         self._fire(EXHAUST)
+        return self.next(self.now)
+
+    def _expire(self) -> Command:
+        handed_over = self.seen_of is not None
+        self.facts = {"now": self.now, "deadline": self.deadline, "handed_over": handed_over}
+        self._fire(EXPIRE)
         return self._fail()
 
     def _call(self) -> Command:
         lease = self.lease
         if lease is None:
             raise TypeError("a chain in CALLING has no lease")
+        candidate = self.candidates[self.position]
+        if self.rules.stream is not None:
+            self.is_open = False
+            self.held = self.held_bytes = 0
+            self.output_at = None
+            return Open(candidate, lease, self._time_to_output())
         timeout = self.attempt_timeout
         if self.deadline is not None:
             left = max(0.0, self.deadline - self.now)
-            last = all(isinstance(each, Skip) for each in self.candidates[self.position + 1 :])
-            timeout = left if last or timeout is None else min(timeout, left)
-        return Call(self.candidates[self.position], lease, timeout)
+            timeout = left if self._is_last or timeout is None else min(timeout, left)
+        return Call(candidate, lease, timeout)
+
+    def _pull(self) -> Command:
+        idle = self._stream.idle_timeout
+        if self.output_at is None:
+            timeout = self._time_to_output()
+        elif self.deadline is None:
+            timeout = idle
+        else:
+            left = max(0.0, self.deadline - self.now)
+            timeout = left if idle is None else min(idle, left)
+        return Pull(self.candidates[self.position], self.lease, timeout)  # type: ignore[arg-type]
+
+    def _time_to_output(self) -> float | None:
+        """Seconds the attempt has left to its first output; the last candidate all there are."""
+        limit = self._stream.first_output_timeout
+        if limit is None:
+            limit = self.attempt_timeout
+        if limit is not None:
+            limit = None if self._is_last else max(0.0, self.offered_at + limit - self.now)
+        if self.deadline is None:
+            return limit
+        left = max(0.0, self.deadline - self.now)
+        return left if limit is None else min(limit, left)
+
+    def _resume(self) -> Command:
+        return self._pull() if self.is_open else self._call()
+
+    def _wait(self) -> Command:
+        return Wait(max(0.0, self.wake_at - self.now))
 
     def _return(self) -> Command:
         return _RETURN
 
     def _fail(self) -> Command:
+        if self.budgeted:
+            self._give_back()
         # Handed over, not kept: the error's traceback leads to frames that hold this chain.
         error, self.error = self.error, None
         if error is None:
@@ -352,9 +340,86 @@ class Chain:
     def _leave(self) -> Command:
         raise TypeError("the caller left; an abandoned chain asks for nothing")
 
+    @property
+    def _stream(self) -> StreamConfig:
+        if self.rules.stream is None:
+            raise TypeError("a chain without Rules.stream has no stream")
+        return self.rules.stream
+
+    @property
+    def _is_last(self) -> bool:
+        return all(isinstance(each, Skip) for each in self.candidates[self.position + 1 :])
+
+    @property
+    def _end(self) -> float:
+        return math.inf if self.deadline is None else self.deadline
+
     def _is_larger(self, candidate: Candidate) -> bool:
         window, needed = candidate.context_window, self.needs_larger_than
         return window is not None and needed is not None and window > needed
+
+    # Facts ----------------------------------------------------------------------------------
+
+    def _facts_of(self, fault: Fault) -> Facts:
+        """What the guards compare, measured once."""
+        facts = _FAULT_FACTS[fault.kind]
+        if facts["fail_over"] == A_LARGER_ONE:
+            facts = {**facts, "larger_left": self._larger_left()}
+        if self.seen_of is not None:
+            facts = {**facts, "handed_over": True}
+        if self.rules.retry.attempts > 1 and facts["fail_over"] != NO_ONE_ELSE:
+            facts = {**facts, **self._retry_facts(fault)}
+        return facts
+
+    def _retry_facts(self, fault: Fault) -> Facts:
+        """Whether the same candidate is worth another try; takes a place for it if it seems so."""
+        rules, now = self.rules, self.now
+        candidate: Any = self.candidate
+        tries = self.tries_of(candidate.name) + 1
+        left = rules.tries(fault) - tries
+        if left <= 0 or self.state is not S.CALLING:
+            return {"tries_left": 0}
+        wait = max(
+            rules.retry.wait(tries, rules.sample()),
+            fault.retry_after or 0.0,
+            candidate.opens_at(now) - now,
+        )
+        others: list[Any] = [
+            each for each in self.candidates[self.position + 1 :] if not isinstance(each, Skip)
+        ]
+        another = any(
+            (self.needs_larger_than is None or self._is_larger(other))
+            and other.opens_at(now) <= now
+            for other in others
+        )
+        longest = rules.longest_wait(fault, another=another)
+        time_left = self._end - now
+        return {
+            "tries_left": left,
+            "wait": wait,
+            "another": another,
+            "longest": longest,
+            "left": time_left,
+            "budget": wait <= longest and wait < time_left and rules.budget.take(self.call),
+        }
+
+    def _give_back(self) -> None:
+        self.budgeted = False
+        self.rules.budget.give_back()
+
+    def _fairness(self, now: float) -> tuple[float, float]:
+        """How long the attempt has had, or been quiet, and how long were fair."""
+        limit = self.attempt_timeout
+        if self.rules.stream is not None:
+            config = self._stream
+            limit = config.first_output_timeout or limit
+            limit = limit if self.output_at is None else config.idle_timeout
+        fair = (self._end - self.started_at) / 2
+        return max(0.0, now - self._quiet_since), fair if limit is None else min(fair, limit)
+
+    @property
+    def _quiet_since(self) -> float:
+        return self.offered_at if self.output_at is None else self.spoke_at
 
     def _larger_left(self) -> int:
         present = self.candidate.context_window
@@ -368,22 +433,25 @@ class Chain:
             and other.context_window > present
         )
 
-    @property
-    def _offered_at(self) -> float:
-        return self.started_at if self.lease is None else self.lease.admitted_at
+    def _reset(self, before: str) -> StreamReset:
+        """What tells the caller that another stream begins."""
+        broken = next(note for note in reversed(self.notes) if note[0] == before)  # type: ignore[index]
+        return StreamReset(self.candidate.name, before, broken[2])  # type: ignore[index,misc]
 
-    def _attempted(self) -> _Attempted:
-        candidate: Any = self.candidates[self.position]
-        began = self._offered_at
-        took = self.now - began
-        return (
-            candidate.name,
-            self.attempts,
-            self._fault,
-            self._error,
-            began,
-            took if took > 0 else 0.0,
-        )
+    # Firing ---------------------------------------------------------------------------------
+
+    def _succeed(self, event: CompiledEvent, now: float) -> Command:
+        self.now = now
+        self.facts = NOTHING
+        if self._fault is not None:
+            self._forget_fault()
+        self._end_attempt(event)
+        if self.budgeted:
+            self._give_back()
+        return _RETURN
+
+    def _forget_fault(self) -> None:
+        self._fault = self._error = None
 
     def _offer(self) -> None:
         OFFER.fire(self)  # told with the end of the attempt
@@ -396,29 +464,29 @@ class Chain:
     def _end_attempt(self, event: CompiledEvent) -> None:
         candidate: Any = self.candidates[self.position]
         lease: Any = self.lease
+        was_streaming = self.state is S.STREAMING
         row: Row = event.fire(self).row
-        if self.record is not None:
-            # Ten times as fast as AttemptStep(...), and every call makes one.
-            step = _new(
-                AttemptStep,
-                (
-                    self.name,
-                    self.call,
-                    lease.admitted_at,
-                    self.now,
-                    row,
-                    self.attempts,
-                    candidate.name,
-                    lease.generation,
-                    lease.number,
-                    self._fault,
-                    self.facts,
-                    len(self.candidates) - self.position,
-                    self.told,
-                ),
-            )
+        if self.record is None:
+            return
+        told = (
+            self.now,
+            row,
+            self.attempts,
+            candidate.name,
+            lease.generation,
+            lease.number,
+            self._fault,
+            self.facts,
+            len(self.candidates) - self.position,
+            self.told,
+        )
+        # Ten times as fast as AttemptStep(...), and every call makes one.
+        if was_streaming:
+            self.told += 1
+            self.record(_new(StreamStep, (self.name, self.call, *told)))
+        else:
             self.told += 2
-            self.record(step)
+            self.record(_new(AttemptStep, (self.name, self.call, lease.admitted_at, *told)))
 
     def _fire(
         self,
@@ -435,21 +503,16 @@ class Chain:
             self.record(_new(ChainStep, (self.name, self.call, *what)))
 
 
-def _noted(note: _Note) -> Attempt | Skip:
-    if isinstance(note, Skip):
-        return note
-    if len(note) == 2:  # noqa: PLR2004  # what tells the two apart, for a checker, too
-        name, refusal = note
-        return Skip(name, *refusal)
-    return Attempt(*note)
-
-
+# ruff: noqa: SLF001  # the table of commands names private methods
 _COMMANDS: Final[Mapping[ChainState, Callable[[Chain], Command]]] = {
     S.SELECTING: Chain._select,
-    S.CALLING: Chain._call,
+    S.CALLING: Chain._resume,
+    S.STREAMING: Chain._pull,
+    S.WAITING: Chain._wait,
     S.SUCCEEDED: Chain._return,
     S.FAILED: Chain._fail,
     S.REJECTED: Chain._fail,
+    S.INTERRUPTED: Chain._fail,
     S.ABANDONED: Chain._leave,
 }
 
@@ -460,5 +523,9 @@ SKIP: Final = MACHINE.events["skip"]
 EXHAUST: Final = MACHINE.events["exhaust"]
 ANSWER: Final = MACHINE.events["answer"]
 FAULT: Final = MACHINE.events["fault"]
+COMMIT: Final = MACHINE.events["commit"]
+FINISH: Final = MACHINE.events["finish"]
+CUT: Final = MACHINE.events["cut"]
+ELAPSE: Final = MACHINE.events["elapse"]
 EXPIRE: Final = MACHINE.events["expire"]
 ABANDON: Final = MACHINE.events["abandon"]

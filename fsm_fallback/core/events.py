@@ -49,12 +49,33 @@ class BreakerStep(NamedTuple):
 class AttemptStep(NamedTuple):
     """One whole attempt of a chain: the offer that began it and the row that ended it.
 
-    It is two records; `before` is how many the call had before.
+    The row of a stream is the one that committed it; its end is a `StreamStep`. It is two records;
+    `before` is how many the call had before.
     """
 
     chain: str
     call: int
     offered_at: float
+    at: float
+    row: Row
+    attempt: int
+    provider: str
+    generation: int
+    lease: int
+    fault: Fault | None
+    because: Facts
+    left: int
+    before: int
+
+
+class StreamStep(NamedTuple):
+    """The end of an attempt whose stream was handed over: its own step is told by `AttemptStep`.
+
+    One record; `before` as above.
+    """
+
+    chain: str
+    call: int
     at: float
     row: Row
     attempt: int
@@ -116,7 +137,7 @@ class Answered:
         )
 
 
-Step = BreakerStep | AttemptStep | ChainStep
+Step = BreakerStep | AttemptStep | StreamStep | ChainStep
 
 PutOff = tuple[Answered, int, float, float, int, int]
 """A step that is made when somebody reads it: `Answered`, and what to call it with."""
@@ -124,7 +145,7 @@ PutOff = tuple[Answered, int, float, float, int, int]
 
 def made(step: Step | PutOff) -> Step:
     """The step itself, made now if that was put off."""
-    if isinstance(step, (BreakerStep, AttemptStep, ChainStep)):
+    if isinstance(step, (BreakerStep, AttemptStep, StreamStep, ChainStep)):
         return step
     answered, call, offered_at, at, generation, lease = step
     return answered(call, offered_at, at, generation, lease)

@@ -133,6 +133,9 @@ KIND_ROWS: Final[tuple[KindRow, ...]] = (
 KINDS: Final[dict[FaultKind, KindRow]] = {row.kind: row for row in KIND_ROWS}
 
 
+_OF_ONE_CALL: Final = (Scope.REQUEST, Scope.NONE)
+
+
 def _scope_of(kind: object) -> Scope:
     if not isinstance(kind, FaultKind):
         raise ValueError(f"Fault.kind is {kind!r}; give a FaultKind")  # noqa: TRY004  # as the rest
@@ -150,7 +153,8 @@ class Fault:
 
     Args:
         kind: The row of `KINDS` that decides what follows.
-        scope: How far it reaches; by default the scope of its kind.
+        scope: How far it reaches; by default the scope of its kind. One of the request alone, or of
+            nothing, is never booked.
         retry_after: Seconds until the provider wants to be asked again; None if it named none.
             Finite and never negative.
         message: The provider's own words, for people. May quote the request: never logged.
@@ -165,7 +169,9 @@ class Fault:
 
     @property
     def outcome(self) -> Outcome:
-        """What the breaker books."""
+        """What the breaker books; nothing where the fault reaches no further than the request."""
+        if self.scope in _OF_ONE_CALL:
+            return Outcome.NEUTRAL
         return KINDS[self.kind].outcome
 
     @property

@@ -7,7 +7,7 @@ when the caller may come back. Knows nothing of how the walk went on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -41,6 +41,10 @@ class Attempt:
         error: The original exception object; None if it answered.
         started_at: When it was admitted, in the clock's seconds.
         duration: Seconds from admission to answer or error.
+        first_output: Seconds from admission to the first output of a stream; None where there was
+            none.
+        usage: The tokens it took, where the provider said so; a `Usage`.
+        trail: The attempts and skips of a chain that was asked as a provider.
     """
 
     provider: str
@@ -49,6 +53,9 @@ class Attempt:
     error: Exception | None
     started_at: float
     duration: float
+    first_output: float | None = None
+    usage: Any = None
+    trail: tuple[Attempt | Skip, ...] = ()
 
 
 @attrs.frozen
@@ -67,6 +74,21 @@ class Skip:
     reason: str
     until: float | None = None
     cause: Fault | None = None
+
+
+@attrs.frozen
+class StreamReset:
+    """Stands in a stream where it begins anew: what came before it is of no worth any more.
+
+    Attributes:
+        provider: Whose stream follows.
+        after: Whose stream broke.
+        fault: Why it broke.
+    """
+
+    provider: str
+    after: str
+    fault: Fault | None
 
 
 Trail = tuple[Attempt | Skip, ...]

@@ -16,6 +16,7 @@ import anyio
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.lease import Refusal
+from fsm_fallback.drivers.judging import aflaw_of
 from fsm_fallback.drivers.soon import soon_in_this_loop
 from fsm_fallback.drivers.walk import Walk
 
@@ -68,7 +69,7 @@ async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         del chain, command
 
 
-async def drive(
+async def drive(  # noqa: C901, PLR0912  # a case for each command
     walk: Walk,
     chain: Chain,
     command: Command,
@@ -78,6 +79,7 @@ async def drive(
 ) -> Any:
     """Walk a chain to its end, from this command on; the answer, or the chain's error."""
     value: Any = None
+    accept = walk.accept
     try:
         while True:
             match command.do:
@@ -89,7 +91,11 @@ async def drive(
                     scope = timer(walk.clock, command.timeout)
                     try:
                         with scope:
-                            value = await link.call(*args, **link.keywords(kwargs, command.timeout))
+                            came = await link.ask(lease, args, kwargs, command.timeout)
+                            value = link.received(chain, came)
+                            flaw = (
+                                None if accept is None else await aflaw_of(accept, value, link.name)
+                            )
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         now = walk.clock()
                         command = link.take_error(chain, lease, error, now)
@@ -99,11 +105,20 @@ async def drive(
                     else:
                         now = walk.clock()
                         if scope.cancelled_caught:
-                            fault, command = chain.time_out(now)
-                            link.circuit.settle_fault(lease, fault, now)
-                        else:
+                            command = link.take_time_out(chain, lease, now)
+                        elif flaw is None:
                             link.circuit.settle_success(lease, now)
                             command = chain.answer(now)
+                        else:
+                            command = link.take_flaw(chain, lease, flaw, value, now)
+                case "wait":
+                    try:
+                        await pause(walk.clock, command.seconds)
+                    except BaseException:
+                        chain.abandon(walk.clock())
+                        raise
+                    now = walk.clock()
+                    command = chain.elapse(now)
                 case "return":
                     return value
                 case "raise":
@@ -111,6 +126,11 @@ async def drive(
     finally:
         # Errors keep this frame in their tracebacks: no cycle, so no prompt lives on in one.
         del chain, command
+
+
+async def pause(clock: Callable[[], float], seconds: float) -> None:
+    """Wait, on the clock given if it keeps time itself, as `ManualClock` does."""
+    await getattr(clock, "pass_time", anyio.sleep)(seconds)
 
 
 class Timer(Protocol):

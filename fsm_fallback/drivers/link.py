@@ -1,12 +1,13 @@
 """One provider as a driver sees it: what to call, whom to ask for leave, how to read its errors.
 
-All that can be decided once is decided here, at registration, and not per call.
+All that can be decided once is decided at registration (`drivers.linking`), and not per call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, Protocol
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 import attrs
 
@@ -17,19 +18,22 @@ from fsm_fallback.core.commands import Command
 from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.outcome import Fault
-from fsm_fallback.errors import ConfigurationError
+from fsm_fallback.drivers.judging import Flaw
 from fsm_fallback.providers.classifying import fault_of
 from fsm_fallback.providers.faults import classify
+from fsm_fallback.providers.reading import PLAIN_READER, Reader
+from fsm_fallback.providers.usage import usage_of
 
-Way = Literal["call", "acall"]
+Way = Literal["call", "acall", "stream", "astream"]
 """How a chain is called; each driver knows one."""
 
-WAYS: Final[tuple[Way, ...]] = ("call", "acall")
+WAYS: Final[tuple[Way, ...]] = ("call", "acall", "stream", "astream")
 
 
 class Admits(Protocol):
-    """What a driver asks for leave: a `CircuitBreaker`."""
+    """What a driver asks for leave: a `CircuitBreaker`, or a `JointCircuit` of two."""
 
+    is_joint: ClassVar[bool]
     core: Breaker
 
     def lease_of(self, generation: Generation, number: int, admitted_at: float) -> Lease:
@@ -38,6 +42,10 @@ class Admits(Protocol):
 
     def end_straight(self, generation: Generation, number: int, place: int, now: float) -> None:
         """Settle a straight call whose way was closed while it was out."""
+
+    def opens_at(self, now: float) -> float:
+        """When a caller may get a lease: `now` if now, infinite if nobody knows."""
+        ...
 
     def admission(self, now: float) -> Lease | Refusal:
         """A lease for one call, or why there is none."""
@@ -55,6 +63,12 @@ class Admits(Protocol):
         """Book nothing."""
         ...
 
+    def begin_output(self, lease: Lease) -> None:
+        """Note output of a stream."""
+
+    def note_late(self, lease: Lease, fault: Fault | None) -> None:
+        """Record that a call came back after its caller had left."""
+
 
 def _core_of(link: Link) -> Breaker:
     return link.circuit.core
@@ -69,9 +83,11 @@ class Link:
         context_window: Tokens its model takes; None if unknown.
         circuit: Its breaker.
         core: The machine of that.
-        call: The callable of this driver's kind: plain, or returning an awaitable.
+        call: The callable of this driver's kind: plain, or returning an awaitable; of a stream,
+            what opens it.
         classify: Its own reading of exceptions; None for the fault table.
         timeout_arg: The keyword that takes its time-out; None where it has none.
+        reader: Reads the items of its streams.
     """
 
     name: str
@@ -80,7 +96,29 @@ class Link:
     call: Callable[..., Any]
     classify: Callable[[BaseException], Fault] | None = None
     timeout_arg: str | None = None
+    reader: Reader = PLAIN_READER
     core: Breaker = attrs.field(init=False, default=attrs.Factory(_core_of, takes_self=True))
+
+    def ask(
+        self,
+        lease: Lease,  # noqa: ARG002  # for links that settle late
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+    ) -> Any:
+        """Call it: its answer, or what is awaited for that; of a stream, the stream.
+
+        The chain is no argument: errors lead back to this frame, and the chain keeps them.
+        """
+        return self.call(*args, **self.keywords(kwargs, timeout))
+
+    def received(self, chain: Chain, came: Any) -> Any:  # noqa: ARG002  # for links that tell more
+        """The answer in what `ask` gave, or in what was awaited."""
+        return came
+
+    def opens_at(self, now: float) -> float:
+        """When its breaker may admit."""
+        return self.circuit.opens_at(now)
 
     def keywords(self, kwargs: dict[str, Any], timeout: float | None) -> dict[str, Any]:
         """The keywords of the call, with its time-out if it takes one; the caller's stay as is.
@@ -94,16 +132,38 @@ class Link:
             return kwargs
         return {**kwargs, self.timeout_arg: timeout}
 
+    # What came of it ------------------------------------------------------------------------
+
     def take_error(self, chain: Chain, lease: Lease, error: Exception, now: float) -> Command:
-        """Tell chain and breaker of an exception, in the words of the fault table."""
+        """Tell breaker and chain of an exception, in the words of the fault table."""
         try:
             meant = self.fault_of(error)
         except BaseException:  # Ctrl-C in a classifier
             self.abandon(chain, lease, now)
             raise
-        fault, command = chain.fault(meant, error, now)
-        self.circuit.settle_fault(lease, fault, now)
-        return command
+        return self.take_fault(chain, lease, meant, error, now)
+
+    def tell(self, chain: Chain, asked: Any) -> None:
+        """Tell the chain what is known of a stream that ends; `asked`: what `ask` gave."""
+
+    def take_fault(
+        self, chain: Chain, lease: Lease, fault: Fault, error: Exception, now: float
+    ) -> Command:
+        """Tell breaker and chain of a fault; the breaker first: the chain asks how it stands."""
+        self.circuit.settle_fault(lease, chain.weighed(fault, now), now)
+        return chain.fault(fault, error, now)[1]
+
+    def take_time_out(self, chain: Chain, lease: Lease, now: float) -> Command:
+        """Tell breaker and chain that the timer rang."""
+        fault, error = chain.lateness(now)
+        return self.take_fault(chain, lease, fault, error, now)
+
+    def take_flaw(
+        self, chain: Chain, lease: Lease, flaw: Flaw, answer: object, now: float
+    ) -> Command:
+        """Tell breaker and chain of an answer that was not accepted, with the tokens it took."""
+        chain.usage = usage_of(answer)
+        return self.take_fault(chain, lease, *flaw, now)
 
     def abandon(self, chain: Chain, lease: Lease, now: float) -> None:
         """Tell breaker and chain that the caller left."""
@@ -116,61 +176,40 @@ class Link:
             return classify(error)
         return fault_of(error, self.classify, f"provider {self.name!r}")
 
-
-def links_of(
-    providers: tuple[Any, ...], circuits: Mapping[str, Admits], way: Way
-) -> tuple[Link, ...]:
-    """The links of a chain for one way of calling it.
-
-    Raises:
-        ConfigurationError: Naming every provider that cannot be called this way.
-    """
-    callables = [_callable(each, way) for each in providers]
-    missing = [each for each, found in zip(providers, callables, strict=True) if found is None]
-    if missing:
-        raise ConfigurationError(
-            f"provider {each.name!r} cannot be called with {way}(); {_remedy(each)}"
-            for each in missing
-        )
-    return tuple(
-        Link(
-            name=each.name,
-            context_window=getattr(getattr(each, "info", None), "context_window", None),
-            circuit=circuits[each.name],
-            call=found,
-            classify=getattr(each, "classify", None),
-            timeout_arg=getattr(each, "timeout_arg", None),
-        )
-        for each, found in zip(providers, callables, strict=True)
-        if found is not None
-    )
+    def came_late(self, lease: Lease, error: Exception | None) -> None:
+        """Record that a call came back whose caller had left."""
+        self.circuit.note_late(lease, None if error is None else self.fault_of(error))
 
 
-def _remedy(provider: object) -> str:
-    if any(_callable(provider, way) is not None for way in WAYS):
-        return "use acall, or give it a plain call"
-    return "it only streams, and a chain does not yet; give it call or acall"
+class ThreadLink(Link):
+    """A provider with plain calls only, in a chain that is awaited."""
+
+    def ask(
+        self,
+        lease: Lease,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+    ) -> Any:
+        """The call, in a worker thread."""
+        from fsm_fallback.drivers.worker import in_thread  # noqa: PLC0415  # anyio where awaited
+
+        def came_late(value: Any, error: Exception | None) -> None:
+            del value
+            self.came_late(lease, error)
+
+        return in_thread(self.call, args, self.keywords(kwargs, timeout), came_late)
 
 
-def ways_of(providers: tuple[Any, ...]) -> frozenset[Way]:
-    """The ways all of these providers can be called in."""
-    return frozenset(
-        way for way in WAYS if all(_callable(each, way) is not None for each in providers)
-    )
+class ThreadStreamLink(ThreadLink):
+    """As `ThreadLink`, of streams."""
 
-
-def _callable(provider: object, way: Way) -> Callable[..., Any] | None:
-    ways: object = getattr(provider, "ways", None)
-    if isinstance(ways, frozenset) and way not in ways:
-        return None  # a chain, and it cannot be called like this either
-    plain: object = getattr(provider, "call", None)
-    if way == "call":
-        return plain if callable(plain) else None
-    awaited: object = getattr(provider, "acall", None)
-    if callable(awaited):
-        return awaited
-    if callable(plain):
-        from fsm_fallback.drivers.worker import in_thread  # noqa: PLC0415  # anyio only where awaited
-
-        return in_thread(plain)
-    return None
+    def ask(
+        self,
+        lease: Lease,  # noqa: ARG002  # as in Link
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+    ) -> Any:
+        """The call, bound, for the thread that opens the stream."""
+        return functools.partial(self.call, *args, **self.keywords(kwargs, timeout))

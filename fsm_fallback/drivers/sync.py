@@ -11,6 +11,7 @@ from typing import Any, Final
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.lease import Refusal
+from fsm_fallback.drivers.judging import flaw_of
 from fsm_fallback.drivers.walk import Walk
 
 _NONE: Final[tuple[Refusal, ...]] = ()
@@ -62,7 +63,7 @@ def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del chain, command
 
 
-def drive(
+def drive(  # noqa: C901, PLR0912  # a case for each command
     walk: Walk,
     chain: Chain,
     command: Command,
@@ -72,6 +73,7 @@ def drive(
 ) -> Any:
     """Walk a chain to its end, from this command on; the answer, or the chain's error."""
     value: Any = None
+    accept = walk.accept
     try:
         while True:
             match command.do:
@@ -81,7 +83,9 @@ def drive(
                 case "call":
                     link, lease = command.candidate, command.lease
                     try:
-                        value = link.call(*args, **link.keywords(kwargs, command.timeout))
+                        came = link.ask(lease, args, kwargs, command.timeout)
+                        value = link.received(chain, came)
+                        flaw = None if accept is None else flaw_of(accept, value, link.name)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         now = walk.clock()
                         command = link.take_error(chain, lease, error, now)
@@ -90,8 +94,19 @@ def drive(
                         raise
                     else:
                         now = walk.clock()
-                        link.circuit.settle_success(lease, now)
-                        command = chain.answer(now)
+                        if flaw is None:
+                            link.circuit.settle_success(lease, now)
+                            command = chain.answer(now)
+                        else:
+                            command = link.take_flaw(chain, lease, flaw, value, now)
+                case "wait":
+                    try:
+                        walk.pause(command.seconds)
+                    except BaseException:
+                        chain.abandon(walk.clock())
+                        raise
+                    now = walk.clock()
+                    command = chain.elapse(now)
                 case "return":
                     return value
                 case "raise":

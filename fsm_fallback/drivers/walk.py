@@ -10,17 +10,21 @@ walking it there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import attrs
 
-from fsm_fallback.core.chain import CHAIN, Chain, ChainState
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import CHAIN, ChainState
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.events import Answered, ChainStep, PutOff, Step
 from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease, Refusal
+from fsm_fallback.core.rules import PLAIN, Rules
 from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
 from fsm_fallback.core.trail import Candidate, Skip
+from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import Link
 from fsm_fallback.errors import ConfigurationError
 
@@ -45,6 +49,8 @@ class Walk:
         sample: Draws from [0, 1).
         record: Gets a record of every firing; None for nobody.
         calls: Numbers the calls.
+        rules: What the chains decide by.
+        accept: Takes an answer or does not; None takes all.
         is_fixed: Whether the order is the configured one, always.
         first: The first candidate of every call that may go straight; None if none may.
         answered: By link, makes the record of a straight call when it is read.
@@ -59,13 +65,17 @@ class Walk:
     sample: Callable[[], float]
     record: Callable[[Step | PutOff], None] | None
     calls: Iterator[int]
+    rules: Rules = PLAIN
+    accept: Accept | None = None
     is_fixed: bool = attrs.field(init=False)
     first: Link | None = attrs.field(init=False, default=None)
     answered: tuple[Answered, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.is_fixed = type(self.strategy) is Sequential
-        if self.is_fixed and self.options.deadline is None and self.attempt_timeout is None:
+        untimed = self.options.deadline is None and self.attempt_timeout is None
+        one_answer = self.rules.stream is None and self.accept is None
+        if self.is_fixed and untimed and one_answer and all(map(_is_plain, self.links)):
             self.first = self.links[0]  # nothing has to be asked but its breaker
         count = len(self.links)
         self.answered = tuple(
@@ -90,10 +100,16 @@ class Walk:
         return candidates
 
     def chain(
-        self, candidates: tuple[Candidate | Skip, ...], now: float, call: int | None = None
+        self,
+        candidates: tuple[Candidate | Skip, ...],
+        now: float,
+        call: int | None = None,
+        within: float | None = None,
     ) -> Chain:
-        """A new chain, for a call that begins now."""
+        """A new chain, for a call that begins now, and ends `within` seconds at most."""
         deadline = self.options.deadline
+        if within is not None:
+            deadline = within if deadline is None else min(deadline, within)
         return Chain(
             self.name,
             next(self.calls) if call is None else call,
@@ -102,6 +118,7 @@ class Walk:
             self.attempt_timeout,
             now,
             self.record,
+            self.rules,
         )
 
     def begun(
@@ -110,14 +127,20 @@ class Walk:
         now: float,
         call: int | None = None,
         refusals: tuple[Refusal, ...] = (),
+        within: float | None = None,
     ) -> tuple[Chain, Command]:
         """The chain of a call that begins now, and the command that is due.
 
-        `refusals`: of the first candidates, told already.
+        `refusals`: of the first candidates, told already. `within`: as of `chain`.
         """
-        chain = self.chain(candidates, now, call)
+        chain = self.chain(candidates, now, call, within)
         self._tell_again(chain, now, refusals)
         return chain, chain.next(now)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, on the clock given if it keeps time itself, as `ManualClock` does."""
+        spend = getattr(self.clock, "spend", time.sleep)
+        spend(seconds)
 
     def past_shut(
         self, now: float, call: int
@@ -164,3 +187,8 @@ class Walk:
             for refusal in refusals:
                 chain.admission(refusal, now)
             chain.record = self.record
+
+
+def _is_plain(link: Link) -> bool:
+    """Whether a link is one callable behind one breaker: all there is to know of its call."""
+    return type(link) is Link and not link.circuit.is_joint

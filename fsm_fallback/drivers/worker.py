@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import anyio
 import attrs
 
+CameLate = Callable[[Any, Exception | None], None]
+"""Told of a call that came back after its caller had left: its answer, or what it raised."""
 
-def in_thread(call: Callable[..., Any]) -> Callable[..., Any]:
-    """An awaitable form of a plain call: it runs in a worker thread.
 
-    A call that is cut or cancelled is left behind: its thread runs on, nobody waits for it.
+async def in_thread(
+    call: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    came_late: CameLate | None = None,
+) -> Any:
+    """Make a plain call in a worker thread.
+
+    A call that is cut or cancelled is left behind: its thread runs on, nobody waits for it. When it
+    comes back, `came_late` is told, once, in the thread that comes second.
     """
-
-    async def acall(*args: Any, **kwargs: Any) -> Any:
-        errand = _Errand([functools.partial(call, *args, **kwargs)])
-        try:
-            await anyio.to_thread.run_sync(errand.run, abandon_on_cancel=True)
-            value, error = errand.ends.pop()
-        finally:
-            errand.drop()
-        if error is None:
-            return value
-        try:
-            raise error
-        finally:
-            del error
-
-    return acall
+    errand = _Errand([functools.partial(call, *args, **kwargs)], came_late)
+    try:
+        await anyio.to_thread.run_sync(errand.run, abandon_on_cancel=True)
+    except BaseException:
+        errand.leave()
+        raise
+    value, error = errand.ends.pop()
+    if error is None:
+        return value
+    try:
+        raise error
+    finally:
+        del error
 
 
 @attrs.define(eq=False)
@@ -42,20 +49,43 @@ class _Errand:
     """
 
     calls: list[Callable[[], Any]]
+    came_late: CameLate | None
     ends: list[tuple[Any, Exception | None]] = attrs.field(init=False, factory=list)
-    is_dropped: bool = attrs.field(init=False, default=False)
+    is_left: bool = attrs.field(init=False, default=False)
+    lock: Lock = attrs.field(init=False, factory=Lock)
 
     def run(self) -> None:
         """Make the call."""
         try:
-            self.ends.append((self.calls.pop()(), None))
+            call = self.calls.pop()
+        except IndexError:  # left before it began
+            return
+        try:
+            end: tuple[Any, Exception | None] = (call(), None)
         except Exception as error:  # noqa: BLE001  # raised again where it is awaited
-            self.ends.append((None, error))
-        if self.is_dropped:
-            self.ends.clear()
+            end = (None, error)
+        finally:
+            del call
+        with self.lock:
+            self.ends.append(end)
+            del end
+            is_left = self.is_left
+        if is_left:
+            self._tell()
 
-    def drop(self) -> None:
-        """Nobody waits any more: whichever side comes second clears."""
-        self.is_dropped = True
+    def leave(self) -> None:
+        """Nobody waits any more; whichever side comes second tells."""
         self.calls.clear()
-        self.ends.clear()
+        with self.lock:
+            self.is_left = True
+            has_ended = bool(self.ends)
+        if has_ended:
+            self._tell()
+
+    def _tell(self) -> None:
+        value, error = self.ends.pop()
+        try:
+            if self.came_late is not None:
+                self.came_late(value, error)
+        finally:
+            del value, error

@@ -421,7 +421,9 @@ SIGNALS: Final[tuple[Signals, ...]] = (
             "model did not call a tool; model called a tool; model produced invalid; "
             "generated output ... not be parsed; model output ... invalid|malformed"
         ),
-        names=words("OutputParserException UnexpectedModelBehavior"),
+        names=words(
+            "OutputParserException UnexpectedModelBehavior StreamEmpty StreamFailed AnswerRejected"
+        ),
         status_names=words(
             "JSONDecodeError APIResponseValidationError ResponseValidationError "
             "DecodingError ContentDecodingError ValidationError ContentTypeError"

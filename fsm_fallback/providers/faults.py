@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_fallback.core.outcome import KINDS, Fault, FaultKind, Scope
+from fsm_fallback.errors import ChainFailed
 from fsm_fallback.providers.evidence import (
     GROUPS,
     Evidence,
@@ -21,6 +22,7 @@ from fsm_fallback.providers.evidence import (
     origins,
 )
 from fsm_fallback.providers.fault_table import SIGNALS
+from fsm_fallback.providers.own import fault_of_chain
 from fsm_fallback.providers.signals import Phrase, Signals, squashed
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ def classify(error: BaseException, *, now: datetime | None = None) -> Fault:
         The fault; `UNKNOWN` for what nothing speaks for. Never raises. Thread-safe.
     """
     try:
+        if isinstance(error, ChainFailed) and (own := fault_of_chain(error)) is not None:
+            return own
         fault = _classified_alone(error, now)
         if fault.kind in _CORRECTED_BY and has_origins(error):
             fault = _corrected(fault, error, now)

@@ -10,20 +10,24 @@ import functools
 import inspect
 from collections.abc import (
     AsyncGenerator,
+    AsyncIterable,
     AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
     Generator,
+    Iterable,
     Iterator,
 )
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 import attrs
 
 from fsm_fallback.core.bounds import COUNT, instance_of, shown
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.errors import ConfigurationError
+from fsm_fallback.providers.reading import AUTO, Terminal
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,8 +103,8 @@ ModelProvider = (
     SyncProvider[P, T] | AsyncProvider[P, T] | StreamProvider[P, T] | AsyncStreamProvider[P, T]
 )
 """A provider: `name`, `info`, and at least one of `call`, `acall`, `stream`, `astream`, all with
-the same parameters `P`. It may have `classify` and `timeout_arg`, which mean what they mean in
-`@provider`."""
+the same parameters `P`. It may have `classify`, `timeout_arg`, `is_output` and `terminal`, which
+mean what they mean in `@provider`."""
 
 CALLS = ("call", "acall", "stream", "astream")
 """The ways to call a provider."""
@@ -121,13 +125,20 @@ class FunctionProvider(Generic[P, T]):
         info: ModelInfo,
         classify: Callable[[BaseException], Fault] | None,
         timeout_arg: str | None,
+        is_output: Callable[[Any], bool] | None,
+        terminal: Terminal,
+        *,
+        streams: bool,
     ) -> None:
         self.name = name
         self.info = info
         self.classify = classify
         self.timeout_arg = timeout_arg
+        self.is_output = is_output
+        self.terminal = terminal
         self._function = function
-        setattr(self, slot_of(function), function)
+        self._slot = _STREAM_SLOTS[slot_of(function)] if streams else slot_of(function)
+        setattr(self, self._slot, function)
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
@@ -136,7 +147,15 @@ class FunctionProvider(Generic[P, T]):
         return self._function(*args, **kwargs)
 
     def __repr__(self) -> str:
-        return f"<provider {self.name!r}: {slot_of(self._function)}>"
+        return f"<provider {self.name!r}: {self._slot}>"
+
+
+_STREAM_SLOTS: Final = {
+    "call": "stream",
+    "acall": "astream",
+    "stream": "stream",
+    "astream": "astream",
+}
 
 
 def slot_of(function: Callable[..., Any]) -> str:
@@ -176,6 +195,29 @@ class _Decorator(Protocol):
     def __call__(self, function: Callable[P, T], /) -> SyncFunction[P, T]: ...
 
 
+class _StreamDecorator(Protocol):
+    """As `_Decorator`, for functions that return their stream."""
+
+    # As above, the special forms first.
+    @overload
+    def __call__(
+        self,
+        function: Callable[P, Coroutine[Any, Any, AsyncItems[T]]],
+        /,
+    ) -> AsyncStreamFunction[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, AsyncItems[T]], /) -> AsyncStreamFunction[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, Items[T]], /) -> StreamFunction[P, T]: ...
+
+
+Items = Iterable[T] | AbstractContextManager[Iterable[T]]
+"""What a plain stream may be: an iterator, an iterable, or a context manager of one."""
+
+AsyncItems = AsyncIterable[T] | AbstractAsyncContextManager[AsyncIterable[T]]
+"""As `Items`, asynchronous."""
+
+
 class SyncFunction(SyncProvider[P, T_co], Protocol[P, T_co]):
     """A plain function made a provider."""
 
@@ -208,21 +250,57 @@ class AsyncStreamFunction(AsyncStreamProvider[P, T_co], Protocol[P, T_co]):
         ...
 
 
+@overload
 def provider(
     name: str,
     *,
+    streams: Literal[True],
     model: str | None = None,
     account: str | None = None,
     capabilities: frozenset[str] | set[str] | tuple[str, ...] = frozenset(),
     context_window: int | None = None,
     price: Any = None,
     classify: Callable[[BaseException], Fault] | None = None,
+    is_output: Callable[[Any], bool] | None = None,
+    terminal: Terminal = AUTO,
     timeout_arg: str | None = None,
-) -> _Decorator:
+) -> _StreamDecorator: ...
+@overload
+def provider(
+    name: str,
+    *,
+    streams: Literal[False] = False,
+    model: str | None = None,
+    account: str | None = None,
+    capabilities: frozenset[str] | set[str] | tuple[str, ...] = frozenset(),
+    context_window: int | None = None,
+    price: Any = None,
+    classify: Callable[[BaseException], Fault] | None = None,
+    is_output: Callable[[Any], bool] | None = None,
+    terminal: Terminal = AUTO,
+    timeout_arg: str | None = None,
+) -> _Decorator: ...
+def provider(
+    name: str,
+    *,
+    streams: bool = False,
+    model: str | None = None,
+    account: str | None = None,
+    capabilities: frozenset[str] | set[str] | tuple[str, ...] = frozenset(),
+    context_window: int | None = None,
+    price: Any = None,
+    classify: Callable[[BaseException], Fault] | None = None,
+    is_output: Callable[[Any], bool] | None = None,
+    terminal: Terminal = AUTO,
+    timeout_arg: str | None = None,
+) -> Any:
     """Make a provider out of a function, coroutine function, generator or async generator.
 
     Args:
         name: Unique in its chain; the name in trails, logs and metrics.
+        streams: Whether a function, or coroutine function, returns a stream, as the SDKs do when
+            asked for one: an iterator, or a context manager of one. Of a generator it is known.
+            Return the SDK's stream as it is, and it is closed as it should be.
         model: The model's name.
         account: Whose credit and keys it uses.
         capabilities: What the model can do, as strings.
@@ -230,6 +308,11 @@ def provider(
         price: What the model costs; read by strategies that ask.
         classify: Turns an exception of this function into a `Fault`; by default
             `fsm_fallback.classify`. One that raises means `FaultKind.UNKNOWN` and is logged.
+        is_output: Whether an item of the stream carries output; by default the items of the SDKs
+            are known, and any other is output unless it is empty.
+        terminal: Whether an item ends the stream as it should; a stream that ends without one is
+            truncated. `"auto"` knows those of the SDKs, and wants none of other streams; None wants
+            none at all: give it where a generator passes on part of an SDK's events.
         timeout_arg: The keyword through which the function takes its time-out in seconds; it is
             given when there is a limit, so the parameter needs a default. A plain function without
             one runs as long as it likes: threads cannot be cut.
@@ -240,7 +323,7 @@ def provider(
     problems = [
         *_argument_problems(name, capabilities, context_window),
         *_text_problems(model=model, account=account),
-        *calling_problems("provider", classify, timeout_arg),
+        *calling_problems("provider", classify, timeout_arg, is_output, terminal),
     ]
     if problems:
         raise ConfigurationError(problems)
@@ -262,7 +345,9 @@ def provider(
                 f"provider {name!r}: timeout_arg is {timeout_arg!r}, which the function does not "
                 "take; name one of its keyword parameters"
             )
-        return FunctionProvider(function, name, info, classify, timeout_arg)
+        return FunctionProvider(
+            function, name, info, classify, timeout_arg, is_output, terminal, streams=streams
+        )
 
     return decorate
 
@@ -285,13 +370,19 @@ def _text_problems(**values: object) -> Iterator[str]:
             yield f"provider.{field} is {shown(value)}; give {_TEXT.or_none().wanted}"
 
 
-def calling_problems(where: str, classify: object, timeout_arg: object) -> Iterator[str]:
+def calling_problems(
+    where: str, classify: object, timeout_arg: object, is_output: object, terminal: object
+) -> Iterator[str]:
     """What is wrong with how a provider wants to be called and read."""
     if classify is not None and not callable(classify):
         yield (
             f"{where}.classify is {shown(classify)}; give a function of an exception that "
             "returns a Fault, or None"
         )
+    if is_output is not None and not callable(is_output):
+        yield f"{where}.is_output is {shown(is_output)}; give a function of an item, or None"
+    if terminal is not None and terminal != AUTO and not callable(terminal):
+        yield f"{where}.terminal is {shown(terminal)}; give a function of an item, 'auto' or None"
     if not _TEXT.or_none().accepts(timeout_arg):
         yield f"{where}.timeout_arg is {shown(timeout_arg)}; give {_TEXT.or_none().wanted}"
 

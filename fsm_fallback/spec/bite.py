@@ -24,13 +24,13 @@ from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.parameters import BreakerConfig
-from fsm_fallback.core.table import Table, audit
+from fsm_fallback.core.table import Cell, Table, audit
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.spec.breaker_properties import BREAKER_PROPERTIES
 from fsm_fallback.spec.breaker_world import breaker_worlds
 from fsm_fallback.spec.chain_properties import CHAIN_PROPERTIES
 from fsm_fallback.spec.chain_world import chain_worlds
-from fsm_fallback.spec.explore import Explorer, World
+from fsm_fallback.spec.explore import Exploration, Explorer, World
 from fsm_fallback.spec.mutants import Mutant, mutants_of, mutated
 from fsm_fallback.spec.properties import Property
 from fsm_fallback.spec.scope import Scope
@@ -177,14 +177,15 @@ def control(prey: Prey) -> str | None:
     problems = [each for each in _audited(prey.table, prey.model) if "is not a method" in each]
     if problems:
         raise ConfigurationError(problems)
-    return _killer(prey, prey.tabled(prey.table, sound=False))
+    return _killer(prey, prey.tabled(prey.table, sound=False), prey.scopes)
 
 
 def hunt(prey: Prey, mutants: Iterable[Mutant] | None = None) -> Iterator[Fated]:
     """What becomes of each mutant; by default of all there are."""
+    grounds = _grounds(prey)
     for mutant in mutants_of(prey.table, prey.model) if mutants is None else mutants:
         model = prey.tabled(mutant.table, mutated(prey.model, mutant.methods), sound=False)
-        killer = _killer(prey, model)
+        killer = _killer(prey, model, _nearest(grounds, mutant))
         is_audited = bool(_audited(mutant.table, model))
         if killer is not None:
             yield Fated(mutant, "killed", killer, is_audited)
@@ -310,15 +311,52 @@ def _told(value: Any) -> Any:
     return value if isinstance(value, _BY_VALUE) else repr(value)
 
 
-def _killer(prey: Prey, model: type) -> str | None:
+@attrs.frozen
+class _Ground:
+    """A scope as the original leaves it: where it fires, and what trying it costs."""
+
+    scope: Scope
+    cells: frozenset[Cell]
+    steps: int
+
+
+def _grounds(prey: Prey) -> tuple[_Ground, ...]:
+    """Where the original fires in each scope."""
+    rows = dict(prey.table.numbered())
+    grounds = []
     for scope in prey.scopes:
-        found = Explorer(
-            prey.worlds(scope, model),
-            prey.properties,
-            depth=scope.depth,
-            states=scope.states,
-            stops=True,
-        ).run()
+        found = _explored(prey, scope, prey.tabled(prey.table, sound=False), prey.properties)
+        cells = frozenset(
+            rows[row_id].cell for machine, row_id in found.rows if machine == prey.table.name
+        )
+        grounds.append(_Ground(scope, cells, found.transitions))
+    return tuple(grounds)
+
+
+def _nearest(grounds: tuple[_Ground, ...], mutant: Mutant) -> tuple[Scope, ...]:
+    """All scopes, those first in which the mutant may make a difference, and the cheap ones."""
+
+    def distance(ground: _Ground) -> tuple[bool, int]:
+        return bool(mutant.cells) and not mutant.cells & ground.cells, ground.steps
+
+    return tuple(ground.scope for ground in sorted(grounds, key=distance))
+
+
+def _explored(
+    prey: Prey, scope: Scope, model: type, properties: tuple[Property, ...]
+) -> Exploration:
+    return Explorer(
+        prey.worlds(scope, model),
+        properties,
+        depth=scope.depth,
+        states=scope.states,
+        stops=True,
+    ).run()
+
+
+def _killer(prey: Prey, model: type, scopes: tuple[Scope, ...]) -> str | None:
+    for scope in scopes:
+        found = _explored(prey, scope, model, prey.properties)
         if found.broken:
             return found.broken[0].promise.id
     return None

@@ -241,7 +241,7 @@ def output_restarts_a_probe(act: BreakerAct) -> bool:
         return now_it_is == lease
     deadline = lease.deadline
     if deadline is not None and act.in_time:
-        deadline = act.now + act.config.probe_timeout
+        deadline = act.now + act.config.stream_timeout
     return now_it_is == lease._replace(duration=act.now - lease.admitted_at, deadline=deadline)
 
 

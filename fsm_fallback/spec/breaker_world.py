@@ -142,7 +142,7 @@ class Watched:
         if lease.number in self.notes.out:
             self.notes.out[lease.number] = None
         if lease.number in self.notes.deadlines:
-            self.notes.deadlines[lease.number] = now + self.breaker.config.probe_timeout
+            self.notes.deadlines[lease.number] = now + self.breaker.config.stream_timeout
         return act
 
     def operate(self, word: str, now: float) -> BreakerAct:

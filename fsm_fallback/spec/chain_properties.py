@@ -1,33 +1,53 @@
 """What the walk along a chain promises: the specification of `CHAIN`, report by report.
 
-As in `breaker_properties`, a bystander's notebook is held against what the chain says of itself.
+As in `breaker_properties`, a bystander's notebook (`chain_reckoning`) is held against what the
+chain says of itself.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from fsm_fallback.core.chain import S
-from fsm_fallback.core.commands import Admit, Call, Raise, Return
-from fsm_fallback.core.events import AttemptStep
+from fsm_fallback.core.chain_rows import S
+from fsm_fallback.core.commands import Admit, Call, Emit, Open, Pull, Raise, Return, Wait
+from fsm_fallback.core.events import StreamStep
 from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.core.outcome import FailOver, FaultKind
-from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail
+from fsm_fallback.core.outcome import FaultKind
+from fsm_fallback.core.trail import Attempt, Skip
 from fsm_fallback.errors import (
     AllProvidersFailed,
     ChainFailed,
     DeadlineExceeded,
     RequestRejected,
+    StreamInterrupted,
 )
 from fsm_fallback.spec.chain_acts import ChainAct, ChainStanding
+from fsm_fallback.spec.chain_reckoning import (
+    ending,
+    ends_with,
+    goes_on,
+    had_its_time,
+    is_cut,
+    is_over_now,
+    is_request_fault,
+    retry_wait,
+    time_of_attempt,
+    time_of_pull,
+    waits,
+)
 from fsm_fallback.spec.properties import Promises
 
 REPORTS: Final = {
     "begin": ("skip", "exhaust", "expire"),
     "admission": ("offer", "skip", "exhaust", "expire"),
     "answer": ("answer",),
-    "fault": ("fault", "skip", "exhaust", "expire"),
-    "time_out": ("fault", "skip", "exhaust", "expire"),
+    "opened": (),
+    "item": ("commit",),
+    "finish": ("finish", "answer"),
+    "next": (),
+    "fault": ("fault", "cut", "skip", "exhaust", "expire"),
+    "time_out": ("fault", "cut", "skip", "exhaust", "expire"),
+    "elapse": ("elapse", "skip", "exhaust", "expire"),
     "abandon": ("abandon",),
 }
 """The reports a driver makes, and the triggers each may fire."""
@@ -36,99 +56,29 @@ promise: Final = Promises("chain", REPORTS)
 
 FAILING: Final = "fault time_out"
 
-# What a bystander would reckon ----------------------------------------------------------------
+
+def was_streaming(act: ChainAct) -> bool:
+    """Whether the caller saw the stream that the report speaks of."""
+    return act.before.state is S.STREAMING
 
 
-def walk(act: ChainAct) -> tuple[Trail, Candidate | type[ChainFailed]]:
-    """Whom a chain that goes on has to ask next, and the skips on the way; or how it ends."""
-    trail = act.trail
-    noted = {item.provider for item in trail}
-    needed = act.needs_larger_than
-    for each in act.candidates:
-        name = each.provider if isinstance(each, Skip) else each.name
-        if name in noted:
-            continue
-        if act.is_late:
-            return trail, DeadlineExceeded
-        if isinstance(each, Skip):
-            trail = (*trail, each)
-        elif needed is not None and (each.context_window or 0) <= needed:
-            trail = (*trail, Skip(name, "context_window"))
-        else:
-            return trail, each
-    return trail, AllProvidersFailed
+def fails_before_output(act: ChainAct) -> bool:
+    """Whether an attempt failed of which the caller has seen nothing, in time."""
+    return act.before.state is S.CALLING and not is_cut(act)
 
 
-def is_request_fault(act: ChainAct) -> bool:
-    """Whether no other provider would help."""
-    fault, candidate = act.fault, act.candidate
-    if fault is None or candidate is None:
+def restarts(act: ChainAct) -> bool:
+    """Whether a stream that broke is begun anew elsewhere."""
+    policy = None if act.rules.stream is None else act.rules.stream.policy
+    return policy == "restart" and not is_request_fault(act)
+
+
+def is_handed_over(act: ChainAct) -> bool:
+    """Whether an item that was held back until now, and all before it, is handed over."""
+    config = act.rules.stream
+    if config is None or config.policy == "buffer":
         return False
-    if fault.fail_over is not FailOver.LARGER_WINDOW:
-        return fault.fail_over is FailOver.NO
-    present = candidate.context_window
-    later = act.candidates[act.candidates.index(candidate) + 1 :]
-    return present is None or not any(
-        not isinstance(other, Skip) and (other.context_window or 0) > present for other in later
-    )
-
-
-def is_cut(act: ChainAct) -> bool:
-    """Whether the attempt was cut by the end of the call."""
-    timed_out = act.trigger == "time_out" or (
-        act.fault is not None and act.fault.kind is FaultKind.TIMEOUT
-    )
-    return timed_out and act.is_late
-
-
-def had_its_time(act: ChainAct) -> bool:
-    """Whether an attempt that was cut had a fair time: the attempt's, or half of the deadline."""
-    if act.lease is None or act.deadline is None:
-        return True
-    fair = (act.deadline - act.started_at) / 2
-    if act.attempt_timeout is not None:
-        fair = min(fair, act.attempt_timeout)
-    return act.now - act.lease.admitted_at >= fair
-
-
-def time_of_attempt(act: ChainAct) -> float | None:
-    """How long the attempt that is due may take; the last candidate gets what is left."""
-    if act.deadline is None:
-        return act.attempt_timeout
-    left = max(0.0, act.deadline - act.now)
-    noted = {item.provider for item in act.trail}
-    others = [
-        each
-        for each in act.candidates
-        if not isinstance(each, Skip) and each is not act.candidate and each.name not in noted
-    ]
-    if not others or act.attempt_timeout is None:
-        return left
-    return min(act.attempt_timeout, left)
-
-
-def goes_on(act: ChainAct) -> bool:
-    """Whether the chain stands where, and asks for what, a bystander expects next."""
-    trail, due = walk(act)
-    if act.after.trail != trail:
-        return False
-    if isinstance(due, type):
-        return ends_with(act, due) and act.after.state is S.FAILED
-    return (
-        act.after.state is S.SELECTING
-        and isinstance(act.command, Admit)
-        and act.command.candidate is due
-    )
-
-
-def ends_with(act: ChainAct, kind: type[ChainFailed]) -> bool:
-    """Whether the call ends with an error of a kind."""
-    return isinstance(act.command, Raise) and type(act.command.error) is kind
-
-
-def is_over_now(act: ChainAct) -> bool:
-    """Whether this report ended the call."""
-    return act.after.is_final and not act.before.is_final
+    return bool(act.output) or act.stream.held >= config.buffer_items
 
 
 # The walk -------------------------------------------------------------------------------------
@@ -153,17 +103,24 @@ def skip_goes_on(act: ChainAct) -> bool:
 )
 def only_on_a_lease(act: ChainAct) -> bool:
     """A candidate is called on the lease its breaker gave, once, and for no longer than it may."""
+    before = act.before
+    wanted = Call if act.rules.stream is None else Open
     return (
-        isinstance(act.command, Call)
+        isinstance(act.command, (Call, Open))
+        and isinstance(act.command, wanted)
         and act.command.lease is act.granted
         and act.command.candidate is act.candidate
         and act.command.timeout == time_of_attempt(act)
-        and act.after == ChainStanding(S.CALLING, act.before.attempts + 1, act.before.trail)
+        and act.after == before._replace(state=S.CALLING, attempts=before.attempts + 1)
     )
 
 
 @promise.obliges(
-    "fault-fails-over", on=FAILING, when=lambda act: not is_cut(act) and not is_request_fault(act)
+    "fault-fails-over",
+    on=FAILING,
+    when=lambda act: (
+        fails_before_output(act) and not is_request_fault(act) and retry_wait(act) is None
+    ),
 )
 def fault_fails_over(act: ChainAct) -> bool:
     """A fault that another provider may not have leads to the next one that can serve."""
@@ -171,15 +128,15 @@ def fault_fails_over(act: ChainAct) -> bool:
 
 
 @promise.obliges(
-    "request-fault-rejects", on=FAILING, when=lambda act: not is_cut(act) and is_request_fault(act)
+    "request-fault-rejects",
+    on=FAILING,
+    when=lambda act: fails_before_output(act) and is_request_fault(act),
 )
 def request_fault_rejects(act: ChainAct) -> bool:
     """A fault that every provider would have ends the call, and nobody else is asked."""
-    return (
-        act.after.state is S.REJECTED
-        and ends_with(act, RequestRejected)
-        and act.after.trail == act.trail
-    )
+    kind = ending(act, RequestRejected)
+    final = S.REJECTED if kind is RequestRejected else S.INTERRUPTED
+    return act.after.state is final and ends_with(act, kind) and act.after.trail == act.trail
 
 
 @promise.obliges("answer-ends-the-call", on="answer", guarantee=7)
@@ -198,15 +155,173 @@ def caller_may_leave(act: ChainAct) -> bool:
     return act.after == ChainStanding(S.ABANDONED, act.before.attempts, act.before.trail)
 
 
+# Retries and waits ----------------------------------------------------------------------------
+
+
+@promise.obliges(
+    "retry-waits", on=FAILING, when=lambda act: retry_wait(act) is not None, guarantee=9
+)
+def retry_waits(act: ChainAct) -> bool:
+    """A fault that may pass has the same provider asked again, after a wait that ends in time."""
+    wait = retry_wait(act)
+    return (
+        wait is not None
+        and waits(act, wait)
+        and act.after.trail == act.trail
+        and act.after.budgeted
+    )
+
+
+@promise.obliges("wait-comes-back", on="elapse")
+def wait_comes_back(act: ChainAct) -> bool:
+    """After a wait, whom it was for is asked again, and nobody else before; or time is over."""
+    return goes_on(act) and act.after.attempts == act.before.attempts
+
+
+@promise.obliges("no-wait-past-the-deadline", guarantee=9)
+def no_wait_past_the_deadline(act: ChainAct) -> bool:
+    """No wait takes all the time there is, for there would be none to ask in."""
+    if not isinstance(act.command, Wait) or act.deadline is None:
+        return True
+    return act.now + act.command.seconds < act.deadline
+
+
+@promise.obliges("place-taken-and-given-back", guarantee=3)
+def place_taken_and_given_back(act: ChainAct) -> bool:
+    """A retry has one place in the budget, from its wait to its end, and nothing else has one."""
+    moved = act.after.budgeted - act.before.budgeted
+    return act.places == moved and not (act.after.is_final and act.after.budgeted)
+
+
+# Streams --------------------------------------------------------------------------------------
+
+
+@promise.obliges("opened-stream-is-read", on="opened next")
+def opened_stream_is_read(act: ChainAct) -> bool:
+    """A stream that is there is read on, for as long as the next item may take."""
+    return (
+        isinstance(act.command, Pull)
+        and act.command.lease is act.lease
+        and act.command.candidate is act.candidate
+        and act.command.timeout == time_of_pull(act)
+        and act.after == act.before
+    )
+
+
+@promise.obliges(
+    "nothing-leaks-before-output",
+    on="item",
+    when=lambda act: not was_streaming(act) and not is_handed_over(act),
+)
+def nothing_leaks_before_output(act: ChainAct) -> bool:
+    """What carries no output is held back, as long as there is room; of a buffer, all is."""
+    return (
+        isinstance(act.command, Pull)
+        and act.command.timeout == time_of_pull(act)
+        and act.after == act.before
+    )
+
+
+@promise.obliges(
+    "output-is-handed-over",
+    on="item",
+    when=lambda act: not was_streaming(act) and is_handed_over(act),
+)
+def output_is_handed_over(act: ChainAct) -> bool:
+    """The first output, or the last item there is room for, hands over all that was held back."""
+    return isinstance(act.command, Emit) and act.after == act.before._replace(state=S.STREAMING)
+
+
+@promise.obliges("reset-tells-of-another-stream", on="item")
+def reset_tells_of_another_stream(act: ChainAct) -> bool:
+    """Where another stream was handed over before, the caller is told so, and why it broke."""
+    if not isinstance(act.command, Emit):
+        return True
+    if was_streaming(act) or act.seen_of is None:
+        return act.command.reset is None
+    reset, candidate = act.command.reset, act.candidate
+    broken = [
+        item.fault
+        for item in act.trail
+        if isinstance(item, Attempt) and item.provider == act.seen_of
+    ]
+    return (
+        reset is not None
+        and candidate is not None
+        and (reset.provider, reset.after) == (candidate.name, act.seen_of)
+        and reset.fault is broken[-1]
+    )
+
+
+@promise.obliges("stream-is-handed-over-as-it-comes", on="item", when=was_streaming)
+def stream_is_handed_over_as_it_comes(act: ChainAct) -> bool:
+    """From there on each item is handed over at once."""
+    return isinstance(act.command, Emit) and act.after == act.before
+
+
+@promise.obliges("whole-stream-ends-the-call", on="finish", guarantee=7)
+def whole_stream_ends_the_call(act: ChainAct) -> bool:
+    """A stream that ended as it should, with output, is the answer."""
+    return (
+        isinstance(act.command, Return)
+        and act.after.state is S.SUCCEEDED
+        and act.after.trail == act.trail
+        and act.output is True
+        and act.stream.output_at is not None
+    )
+
+
+@promise.obliges("flawed-end-is-a-failure", on="fault", when=lambda act: act.output is not None)
+def flawed_end_is_a_failure(act: ChainAct) -> bool:
+    """An end without its terminal event is a truncated stream, one without output no answer."""
+    wanted = FaultKind.BAD_RESPONSE if act.output else FaultKind.STREAM
+    empty = act.stream.output_at is None
+    return act.fault is not None and act.fault.kind is wanted and (empty or not act.output)
+
+
+@promise.obliges(
+    "broken-stream-is-told",
+    on=FAILING,
+    when=lambda act: was_streaming(act) and not is_cut(act) and not restarts(act),
+    guarantee=2,
+)
+def broken_stream_is_told(act: ChainAct) -> bool:
+    """A stream that breaks after output ends the call, and nobody goes on in its place."""
+    return (
+        act.after.state is S.INTERRUPTED
+        and ends_with(act, StreamInterrupted)
+        and act.after.trail == act.trail
+    )
+
+
+@promise.obliges(
+    "broken-stream-begins-anew",
+    on=FAILING,
+    when=lambda act: was_streaming(act) and not is_cut(act) and restarts(act),
+)
+def broken_stream_begins_anew(act: ChainAct) -> bool:
+    """Where the caller takes a fresh stream, the next provider that can serve is asked for one."""
+    return goes_on(act)
+
+
+@promise.obliges("output-is-never-denied", when=is_over_now, guarantee=2)
+def output_is_never_denied(act: ChainAct) -> bool:
+    """After output was handed over, no error says that nobody answered."""
+    unseen = (S.FAILED, S.REJECTED)
+    return act.seen_of is None or act.after.state not in unseen
+
+
 # Time -----------------------------------------------------------------------------------------
 
 
 @promise.obliges("deadline-kept", on=FAILING, when=is_cut, guarantee=9)
 def deadline_kept(act: ChainAct) -> bool:
     """An attempt that is out at the deadline is the last, and the call ends by it."""
+    kind = ending(act, DeadlineExceeded)
+    final = S.FAILED if kind is DeadlineExceeded else S.INTERRUPTED
     return (
-        act.after.state is S.FAILED
-        and ends_with(act, DeadlineExceeded)
+        act.after.state is final
+        and ends_with(act, kind)
         and act.after.trail == act.trail
         and len(act.records) == 1
     )
@@ -214,10 +329,10 @@ def deadline_kept(act: ChainAct) -> bool:
 
 @promise.obliges("nobody-asked-after-the-deadline", when=lambda act: act.is_late, guarantee=9)
 def nobody_asked_after_the_deadline(act: ChainAct) -> bool:
-    """When the deadline is over, no candidate is asked or called."""
-    if isinstance(act.command, Call):
+    """When the deadline is over, no candidate is asked, waited for, or given more time."""
+    if isinstance(act.command, (Call, Open, Pull)):
         return act.command.timeout == 0.0
-    return not isinstance(act.command, Admit)
+    return not isinstance(act.command, (Admit, Wait))
 
 
 @promise.obliges("cut-speaks-only-after-a-fair-time", on=FAILING, when=is_cut, guarantee=8)
@@ -267,12 +382,20 @@ def all_errors_preserved_in_order(act: ChainAct) -> bool:
 
 @promise.obliges("nobody-forgotten", when=is_over_now, guarantee=14)
 def nobody_forgotten(act: ChainAct) -> bool:
-    """A call that failed tells of every candidate once; one that ended early, of none twice."""
-    told = [item.provider for item in act.after.trail]
-    names = [each.provider if isinstance(each, Skip) else each.name for each in act.candidates]
+    """A call that failed tells of every candidate, in order; one that ended early, of the first."""
+    told = tuple(dict.fromkeys(item.provider for item in act.after.trail))
+    names = tuple(each.provider if isinstance(each, Skip) else each.name for each in act.candidates)
     if ends_with(act, AllProvidersFailed):
         return told == names
     return told == names[: len(told)]
+
+
+@promise.obliges("nobody-called-twice", when=is_over_now, guarantee=14)
+def nobody_called_twice(act: ChainAct) -> bool:
+    """No provider is called more often than retries allow; without them, once."""
+    called = [item.provider for item in act.after.trail if isinstance(item, Attempt)]
+    most = act.rules.retry.attempts
+    return all(called.count(name) <= most for name in called)
 
 
 @promise.obliges("attempts-are-numbered", when=is_over_now)
@@ -294,8 +417,9 @@ def chain_record_tells_the_firing(act: ChainAct) -> bool:
     state = act.before.state
     for step in act.records:
         row = step.row
-        source = S.CALLING if isinstance(step, AttemptStep) else state
-        if row.source is not source or step.call != act.call:
+        if row.source is not state or step.call != act.call:
+            return False
+        if isinstance(step, StreamStep) is not (state is S.STREAMING):
             return False
         state = row.target or row.source  # type: ignore[assignment]  # a ChainState
     offered = isinstance(act.granted, Lease)  # told with the end of its attempt

@@ -19,7 +19,8 @@ from transitions import MachineError
 from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER, BreakerState
-from fsm_fallback.core.chain import Chain, ChainState
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import ChainState
 from fsm_fallback.core.strategies import Strategy
 from fsm_fallback.core.table import Table, audit
 from fsm_fallback.errors import ConfigurationError

@@ -19,7 +19,7 @@ import attrs
 from fsm_fallback.circuit import CircuitBreaker
 from fsm_fallback.core.bounds import is_count, refuse_problems, shown
 from fsm_fallback.core.breaker_rows import BreakerState, S
-from fsm_fallback.core.chain import FINAL, ChainState
+from fsm_fallback.core.chain_rows import FINAL, ChainState
 from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.core.parameters import BreakerConfig
 from fsm_fallback.core.strategies import CallOptions, Sequential

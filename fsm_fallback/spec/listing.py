@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.table import Table
 from fsm_fallback.spec.breaker_properties import BREAKER_PROPERTIES
 from fsm_fallback.spec.call_properties import CALL_PROPERTIES

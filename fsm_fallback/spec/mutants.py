@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from fsm_fallback.core.table import STAY, Row, Table
+from fsm_fallback.core.table import STAY, Cell, Row, Table
 
 Method = Callable[..., Any]
 
@@ -29,23 +29,28 @@ class Mutant:
         id: What is wrong, in words that outlive a renumbering: the row by trigger, state and guard.
         table: The rows.
         methods: What the model does otherwise, by name.
+        cells: Where it may make a difference; empty where nobody knows.
     """
 
     id: str
     table: Table
     methods: Mapping[str, Method] = attrs.field(factory=dict, eq=False, repr=False)
+    cells: frozenset[Cell] = attrs.field(default=frozenset(), eq=False, repr=False)
 
 
 def mutants_of(table: Table, model: type) -> Iterator[Mutant]:
     """Every mutant of a table and of the guards and actions its rows name, in a fixed order."""
     for position, row in enumerate(table.rows):
         for what, rows, methods in _of_row(table, model, position, row):
-            yield Mutant(f"{row_name(row)}: {what}", attrs.evolve(table, rows=rows), methods)
+            changed = attrs.evolve(table, rows=rows)
+            yield Mutant(f"{row_name(row)}: {what}", changed, methods, frozenset({row.cell}))
     for name in _guards_of(table, model):
         for what, method in _off_by_one(model, name):
-            yield Mutant(f"guard {name}: {what}", table, {name: method})
+            cells = frozenset(row.cell for row in table.rows if row.guard == name)
+            yield Mutant(f"guard {name}: {what}", table, {name: method}, cells)
     for name in dict.fromkeys(name for row in table.rows for name in row.actions):
-        yield Mutant(f"action {name}: does nothing", table, {name: _nothing})
+        cells = frozenset(row.cell for row in table.rows if name in row.actions)
+        yield Mutant(f"action {name}: does nothing", table, {name: _nothing}, cells)
     for name, check in UNCHECKED:
         if hasattr(model, name):
             unchecked = _without(check, name, getattr(model, name))

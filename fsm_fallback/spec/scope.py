@@ -13,6 +13,7 @@ import attrs
 
 from fsm_fallback.core.bounds import (
     COUNT,
+    FLAG,
     SECONDS,
     Bound,
     bound_problems,
@@ -23,7 +24,7 @@ from fsm_fallback.core.bounds import (
 )
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.outcome import FaultKind
-from fsm_fallback.core.parameters import BreakerConfig
+from fsm_fallback.core.parameters import BreakerConfig, RetryConfig, StreamConfig
 from fsm_fallback.core.windows import CountWindow
 
 MOST_CALLERS: Final = 3
@@ -66,6 +67,10 @@ class Scope:
         faults: What providers of a chain fail with.
         deadline: Seconds a call may take; None for no limit.
         attempt_timeout: Seconds an attempt may take; None for no limit.
+        retry: When the same provider is tried again; without jitter, for chance is not modelled.
+        places: How many retries the budget affords at once.
+        waits: Whether calls wait for a breaker where all refuse.
+        stream: How streams are handed over; None for calls with one answer.
         windows: The context windows of the providers, in order; None for one that does not tell.
         rules_out: Whether the strategy rules the second provider out, for want of a need.
         series: How many openings, or holds, in a row are told apart.
@@ -85,6 +90,12 @@ class Scope:
     faults: tuple[FaultKind, ...] = bounded(_FAULTS, (FaultKind.TRANSIENT,))
     deadline: float | None = bounded(SECONDS.or_none(), None)
     attempt_timeout: float | None = bounded(SECONDS.or_none(), None)
+    retry: RetryConfig = bounded(instance_of(RetryConfig, "a RetryConfig"), RetryConfig())
+    places: int = bounded(COUNT, 1)
+    waits: bool = bounded(FLAG, default=False)
+    stream: StreamConfig | None = bounded(
+        instance_of(StreamConfig, "a StreamConfig").or_none(), None
+    )
     windows: tuple[int | None, ...] = (8, None, 32)
     rules_out: bool = False
     series: int = bounded(COUNT, 2)
@@ -107,6 +118,11 @@ class Scope:
             )
         if not found:
             yield from _unmodelled(self.config)
+            if self.retry.attempts > 1 and self.retry.jitter != "none":
+                yield (
+                    f"Scope.retry.jitter is {self.retry.jitter!r}: the explorer does not model "
+                    "chance; give 'none'"
+                )
 
     def __str__(self) -> str:
         config = self.config
@@ -118,6 +134,12 @@ class Scope:
         ]
         if config.slow_call_duration is not None:
             parts.append("slow calls watched")
+        if self.stream is not None:
+            parts.append(f"streams ({self.stream.policy})")
+        if self.retry.attempts > 1:
+            parts.append(f"{self.retry.attempts} tries each")
+        if self.waits:
+            parts.append("calls wait")
         if self.operators:
             parts.append("operators")
         if self.again:

@@ -12,6 +12,7 @@ import attrs
 
 from fsm_fallback.core.breaker_rows import BreakerState, S
 from fsm_fallback.core.outcome import FaultKind
+from fsm_fallback.core.parameters import STREAM_POLICIES, RetryConfig, StreamConfig
 from fsm_fallback.core.windows import CountWindow
 from fsm_fallback.spec.scope import SMALL, Scope
 
@@ -81,6 +82,11 @@ BREAKER_SCOPES: Final[dict[str, Scope]] = {
     ),
 }
 
+_SLOW_TO_TRIP: Final = attrs.evolve(TINY, window=CountWindow(3), minimum_calls=3)
+_RETRY: Final = RetryConfig(
+    attempts=3, backoff=1.0, factor=2.0, max_backoff=3.0, jitter="none", max_retry_after=6.0
+)
+
 CHAIN_SCOPES: Final[dict[str, Scope]] = {
     "faults": Scope(
         callers=1,
@@ -133,6 +139,104 @@ CHAIN_SCOPES: Final[dict[str, Scope]] = {
             ((8, 32, 8), True),
         )
     },
+    "retries": Scope(
+        callers=1,
+        providers=2,
+        config=_SLOW_TO_TRIP,
+        series=1,
+        retry=_RETRY,
+        faults=(K.TRANSIENT, K.CONNECT, K.CALLER),
+        depth=12,
+    ),
+    "retries of a rate limit": Scope(
+        callers=1,
+        providers=1,
+        config=TINY,
+        series=1,
+        retry=_RETRY,
+        faults=(K.RATE_LIMIT, K.TRANSIENT, K.BAD_RESPONSE),
+        deadline=9.0,
+        depth=10,
+    ),
+    "retries beside another": Scope(
+        callers=2,
+        providers=2,
+        config=_SLOW_TO_TRIP,
+        series=1,
+        retry=attrs.evolve(_RETRY, long_wait=1.0, bad_responses=True),
+        windows=(8, 32),
+        faults=(K.BAD_RESPONSE, K.CONTEXT),
+        depth=8,
+    ),
+    "waits": Scope(
+        callers=1,
+        providers=2,
+        config=TINY,
+        series=1,
+        births=(S.CLOSED, S.OPEN, S.FORCED_OPEN),
+        faults=(K.TRANSIENT, K.CALLER),
+        waits=True,
+        deadline=6.0,
+        depth=10,
+    ),
+    "waits for a probe": Scope(
+        callers=2,
+        providers=1,
+        config=TINY,
+        series=1,
+        births=(S.HALF_OPEN,),
+        waits=True,
+        deadline=2.0,
+        depth=9,
+    ),
+    **{
+        f"streams, {policy}": Scope(
+            callers=1,
+            providers=2,
+            config=TINY,
+            series=1,
+            stream=StreamConfig(
+                policy=policy, buffer_items=2, first_output_timeout=2.0, idle_timeout=1.0
+            ),
+            faults=(K.TRANSIENT, K.CALLER),
+            depth=9,
+        )
+        for policy in STREAM_POLICIES
+    },
+    "streams with a deadline": Scope(
+        callers=1,
+        providers=2,
+        config=TINY,
+        series=1,
+        stream=StreamConfig(policy="restart", buffer_items=2, idle_timeout=3.0),
+        faults=(K.TIMEOUT, K.TRANSIENT),
+        deadline=8.0,
+        attempt_timeout=3.0,
+        depth=9,
+    ),
+    "streams begun anew, and late": Scope(
+        callers=1,
+        providers=2,
+        config=_SLOW_TO_TRIP,
+        series=1,
+        stream=StreamConfig(policy="restart"),
+        retry=attrs.evolve(_RETRY, attempts=2),
+        deadline=2.0,
+        depth=13,
+    ),
+    "streams that wait": Scope(
+        callers=1,
+        providers=2,
+        config=TINY,
+        series=1,
+        births=(S.CLOSED, S.OPEN),
+        stream=StreamConfig(policy="restart"),
+        waits=True,
+        retry=attrs.evolve(_RETRY, attempts=2),
+        faults=(K.TRANSIENT, K.CONTEXT),
+        deadline=6.0,
+        depth=9,
+    ),
 }
 
 WHOLE_BREAKER: Final[dict[str, Scope]] = {

@@ -19,7 +19,8 @@ import attrs
 from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BreakerState
-from fsm_fallback.core.chain import Chain, ChainState
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import ChainState
 from fsm_fallback.core.strategies import Sequential, is_strategy
 from fsm_fallback.core.table import Table
 from fsm_fallback.drivers import aio, sync

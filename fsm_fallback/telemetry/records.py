@@ -18,8 +18,17 @@ from typing import Final, assert_never
 import attrs
 
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN
-from fsm_fallback.core.events import AttemptStep, BreakerStep, ChainStep, Facts, PutOff, Step, made
+from fsm_fallback.core.chain_rows import CHAIN
+from fsm_fallback.core.events import (
+    AttemptStep,
+    BreakerStep,
+    ChainStep,
+    Facts,
+    PutOff,
+    Step,
+    StreamStep,
+    made,
+)
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.table import STAY, Row, Table
 from fsm_fallback.telemetry.fields import (
@@ -147,6 +156,8 @@ class Stream:
                 return (self._breaker_record(step, seq, id_seq),)
             case AttemptStep():
                 return self._attempt_records(step, seq, id_seq)
+            case StreamStep():
+                return (self._stream_record(step, seq, id_seq),)
             case ChainStep():
                 return (self._chain_record(step, seq, id_seq),)
             case _:
@@ -158,7 +169,7 @@ class Stream:
             if isinstance(step, BreakerStep):
                 self._number(step)
             else:
-                self._seq += 1 if isinstance(step, ChainStep) else 2
+                self._seq += 1 if isinstance(step, (ChainStep, StreamStep)) else 2
 
     def dropped(self, count: int, at: float) -> Record:
         """The record that stands for `count` steps the log had no room for."""
@@ -209,10 +220,15 @@ class Stream:
             step, step.row, step.at, seq + 1, id_seq + 1, step.because, step.fault, left=step.left
         )
         for record in (offer, end):
-            record["generation"] = step.generation
-            record["lease"] = step.lease
-            record["attempt"] = step.attempt
+            _name_attempt(record, step)
         return offer, end
+
+    def _stream_record(self, step: StreamStep, seq: int, id_seq: int) -> Record:
+        record = self._row_record(
+            step, step.row, step.at, seq, id_seq, step.because, step.fault, left=step.left
+        )
+        _name_attempt(record, step)
+        return record
 
     def _chain_record(self, step: ChainStep, seq: int, id_seq: int) -> Record:
         record = self._row_record(
@@ -223,7 +239,7 @@ class Stream:
 
     def _row_record(
         self,
-        step: AttemptStep | ChainStep,
+        step: AttemptStep | StreamStep | ChainStep,
         row: Row,
         at: float,
         seq: int,
@@ -339,6 +355,12 @@ class Stream:
             return None
         seconds, micros = divmod(round(moment * 1_000_000), 1_000_000)
         return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{micros:06d}Z"
+
+
+def _name_attempt(record: Record, step: AttemptStep | StreamStep) -> None:
+    record["generation"] = step.generation
+    record["lease"] = step.lease
+    record["attempt"] = step.attempt
 
 
 def _strict(facts: Facts) -> dict[str, Value]:

@@ -140,6 +140,19 @@ class ManualClock:
         with self._advance_lock:
             self._fire_until(max(float(instant), self._now))
 
+    def spend(self, seconds: float) -> None:
+        """Move the clock by a wait of so many seconds: how a plain call waits on this clock.
+
+        Several threads that wait at once overlap. 0 or less moves nothing.
+
+        Raises:
+            ValueError: If `seconds` is not finite; the clock stands.
+        """
+        if not math.isfinite(seconds):
+            raise ValueError(f"seconds is {seconds!r}; give a finite duration")
+        if seconds > 0:
+            self.advance_to(self._now + seconds)
+
     async def sleep(self, seconds: float) -> None:
         """Wait until the clock has been advanced by `seconds`; 0 or less yields once.
 

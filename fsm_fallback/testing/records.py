@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from fsm_fallback.core.bounds import Bound, one_of, refuse_problems, shown
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.telemetry.fields import AUDIT_MACHINE, BREAKER_MACHINE, CHAIN_MACHINE, DROPPED
 from fsm_fallback.telemetry.log import AuditLog
 

@@ -19,7 +19,7 @@ from fsm_fallback.cli.demo.evidence import Evidence, Request, spans
 from fsm_fallback.cli.demo.sdks import Raised
 from fsm_fallback.cli.demo.summary import summarise
 from fsm_fallback.cli.demo.traffic import Call, Tally
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.diagrams import diagram
 from fsm_fallback.testing import ManualClock
 

@@ -4,7 +4,7 @@ import pytest
 
 from fsm_fallback import BreakerConfig
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.diagrams import FORMATS, diagram
 
 

@@ -6,7 +6,7 @@ import pytest
 
 TABLE = """
 import attrs
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 
 FEW = attrs.evolve(CHAIN, name="few", rows=tuple(r for r in CHAIN.rows if r.trigger != "abandon"))
 LENIENT = attrs.evolve(CHAIN, name="lenient", rows=tuple(r for r in CHAIN.rows if r.guard is None))

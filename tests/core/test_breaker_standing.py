@@ -27,6 +27,7 @@ OTHER_PARAMETERS = [
     {"probe_calls": 2},
     {"probe_calls": 2, "probe_concurrency": 2},
     {"probe_timeout": 5.0},
+    {"probe_stream_timeout": 60.0},
     {"early_verdict": False},
     {"max_hold": 60.0},
 ]

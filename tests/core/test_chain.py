@@ -17,10 +17,13 @@ from fsm_fallback import (
     NotEligible,
     RequestRejected,
     Skip,
+    StreamConfig,
 )
-from fsm_fallback.core.chain import FINAL, SKIP, Chain, ChainState
+from fsm_fallback.core.chain import SKIP, Chain
+from fsm_fallback.core.chain_rows import FINAL, ChainState
 from fsm_fallback.core.commands import Admit, Call, Raise, Return
 from fsm_fallback.core.outcome import KINDS, FailOver
+from fsm_fallback.core.rules import PLAIN, Rules
 from fsm_fallback.core.trail import failure
 
 K = FaultKind
@@ -381,7 +384,8 @@ class TestReports:
 
     def ended(self, begin, grant, how):
         """A chain in each of its final states."""
-        chain = begin("a")
+        stream = how is ChainState.INTERRUPTED
+        chain = begin("a", rules=Rules(stream=StreamConfig()) if stream else PLAIN)
         chain.next(0.0)
         chain.admission(grant(), 0.0)
         match how:
@@ -391,6 +395,9 @@ class TestReports:
                 chain.fault(DOWN, RuntimeError(), 0.0)
             case ChainState.REJECTED:
                 chain.fault(Fault(K.CALLER), RuntimeError(), 0.0)
+            case ChainState.INTERRUPTED:
+                chain.item(0.0, 1, output=True)
+                chain.fault(DOWN, RuntimeError(), 0.0)
             case ChainState.ABANDONED:
                 chain.abandon(0.0)
         assert chain.state is how

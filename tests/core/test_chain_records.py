@@ -4,7 +4,8 @@ import pytest
 
 from fsm_fallback import BreakerConfig, Fault, FaultKind, Skip
 from fsm_fallback.core.breaker import Breaker
-from fsm_fallback.core.chain import CHAIN, Chain
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.events import AttemptStep, ChainStep
 from fsm_fallback.core.lease import Refusal
 
@@ -49,8 +50,9 @@ def begin(named, steps):
 
 
 def row(trigger, number=0):
-    """A row of the chain's table."""
-    return [row for row in CHAIN.rows if row.trigger == trigger][number]
+    """An unguarded row of the chain's table."""
+    rows = [row for row in CHAIN.rows if row.trigger == trigger and row.guard is None]
+    return rows[number]
 
 
 def test_an_answer_tells_the_whole_attempt(begin, grant, steps):
@@ -88,8 +90,14 @@ def test_a_failure_tells_what_its_guard_compared(begin, grant, steps):
     chain.admission(grant(102.0), 102.0)
     chain.answer(103.0)
     first, second = steps
-    assert (first.row, first.fault, first.at) == (row("fault", 1), down, 102.0)
-    assert first.because == {"fault": "transient", "fail_over": "yes", "larger_left": 0}
+    assert (first.row, first.fault, first.at) == (row("fault"), down, 102.0)
+    assert first.because == {
+        "fault": "transient",
+        "fail_over": "yes",
+        "larger_left": 0,
+        "handed_over": False,
+        "tries_left": 0,
+    }
     assert (first.before, second.before) == (0, 2)
     assert (first.left, second.left) == (1, 1)
     assert (second.attempt, second.provider, second.because) == (2, "b", {})
@@ -108,6 +116,8 @@ def test_a_request_that_was_too_long_tells_how_many_larger_windows_are_left(
         "fault": "context",
         "fail_over": "larger_window",
         "larger_left": 2,
+        "handed_over": False,
+        "tries_left": 0,
     }
 
 
@@ -155,7 +165,7 @@ def test_a_skip_by_a_breaker_tells_all_that_the_breaker_said(begin, refusal, ste
             provider=None,
             fault=None,
             reason=None,
-            because={},
+            because={"waits": False, "handed_over": False},
             before=1,
         ),
     ]
@@ -168,7 +178,7 @@ def test_a_deadline_tells_what_was_compared(begin, refusal, steps):
     chain.admission(refusal("open"), 105.0)
     assert (steps[-1].row, steps[-1].because) == (
         row("expire"),
-        {"now": 105.0, "deadline": 105.0},
+        {"now": 105.0, "deadline": 105.0, "handed_over": False},
     )
 
 
@@ -181,8 +191,14 @@ def test_an_attempt_cut_by_the_deadline_tells_what_time_it_had_and_what_was_fair
     chain.next(100.0)
     chain.admission(grant(110.0 - had), 110.0 - had)
     chain.time_out(110.0)
-    assert steps[-1].row == row("expire", 1)
-    assert steps[-1].because == {"now": 110.0, "deadline": 110.0, "had": had, "fair": 5.0}
+    assert steps[-1].row == row("expire", 2)
+    assert steps[-1].because == {
+        "now": 110.0,
+        "deadline": 110.0,
+        "had": had,
+        "fair": 5.0,
+        "handed_over": False,
+    }
 
 
 def test_steps_tell_how_many_records_came_before_and_who_is_left(begin, grant, refusal, steps):

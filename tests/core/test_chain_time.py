@@ -5,7 +5,8 @@ import math
 import pytest
 
 from fsm_fallback import DeadlineExceeded, Fault, FaultKind, Outcome, RequestRejected, Skip
-from fsm_fallback.core.chain import Chain, ChainState
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import ChainState
 from fsm_fallback.core.commands import Admit, Raise, Return
 
 K = FaultKind

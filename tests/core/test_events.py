@@ -3,7 +3,7 @@
 import pytest
 
 from fsm_fallback import BreakerState
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.events import Answered, AttemptStep, BreakerStep, ChainStep, made
 
 S = BreakerState

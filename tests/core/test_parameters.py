@@ -11,7 +11,9 @@ from fsm_fallback import (
     ConfigurationError,
     CountWindow,
     FallbackConfig,
+    RetryConfig,
     Sequential,
+    StreamConfig,
     TimeWindow,
 )
 from fsm_fallback.core.bounds import COUNT, bound_problems, bounded, shown
@@ -36,6 +38,7 @@ BAD_BREAKERS = {
     "probe_calls": COUNTS + NO_NUMBERS,
     "probe_concurrency": COUNTS + NO_NUMBERS,
     "probe_timeout": SECONDS + NO_NUMBERS,
+    "probe_stream_timeout": SECONDS + [value for value in NO_NUMBERS if value is not None],
     "early_verdict": [0, 1, "yes", None],
     "max_hold": SECONDS + NO_NUMBERS,
     "initial_state": ["closed", None, BreakerState, 0],
@@ -44,6 +47,9 @@ BAD_CHAINS = {
     "breaker": [None, {}, "default", BreakerConfig],
     "deadline": SECONDS + [value for value in NO_NUMBERS if value is not None],
     "attempt_timeout": SECONDS + [value for value in NO_NUMBERS if value is not None],
+    "retry": [None, {}, 3, RetryConfig],
+    "when_all_open": ["call", "", None, True],
+    "stream": [None, {}, "raise", StreamConfig],
     "strategy": [None, "sequential", Sequential],
     "audit": ["loud", "", "MOVES", None, True, ["moves"]],
 }
@@ -61,6 +67,7 @@ GOOD_BREAKERS = {
     "jitter": [0, 0.0, 0.999],
     "probe_calls": [1, 10_000],
     "probe_timeout": [5e-324, 1e300],
+    "probe_stream_timeout": [None, 5e-324, 1e300],
     "early_verdict": [True, False],
     "max_hold": [5e-324, 1e300],
     "initial_state": [*BreakerState],
@@ -179,6 +186,7 @@ def test_the_defaults_are_those_of_the_design():
         "probe_calls": 1,
         "probe_concurrency": 1,
         "probe_timeout": 600.0,
+        "probe_stream_timeout": None,
         "early_verdict": True,
         "max_hold": 3600.0,
         "initial_state": BreakerState.CLOSED,

@@ -15,7 +15,8 @@ from transitions import Machine, MachineError
 
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN, Chain
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.table import STAY, Row, RowTransition, Table, audit, machine_of
 from fsm_fallback.errors import ConfigurationError
 

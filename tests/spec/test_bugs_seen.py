@@ -131,8 +131,8 @@ class AlwaysFair(Chain):
 class TellsNoTimeOut(Chain):
     """An attempt whose timer rang is told without an error."""
 
-    def _attempted(self):
-        name, number, fault, error, *rest = super()._attempted()
+    def attempted(self):
+        name, number, fault, error, *rest = super().attempted()
         return (name, number, fault, None if isinstance(error, TimeoutError) else error, *rest)
 
 

@@ -11,7 +11,8 @@ import pytest
 from fsm_fallback import ConfigurationError
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER, S
-from fsm_fallback.core.chain import CHAIN, Chain, ChainState
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import CHAIN, ChainState
 from fsm_fallback.core.table import Row, Table
 from fsm_fallback.spec import Scope, check_breaker, check_chain, replay
 from fsm_fallback.spec.breaker_world import Move
@@ -199,7 +200,7 @@ def test_a_chains_history_is_told_with_its_calls():
     assert "call 1 hears of the breaker and calls 'a' [calling]" in found.story()
     assert "call1->>a: fail lease 1 (transient)" in found.mermaid()
     triggers = [record["trigger"] for record in found.records()]
-    assert triggers == ["admit", "offer", "fault", "fail"]
+    assert triggers == ["admit", "offer", "fail", "fault"]
 
 
 def run_pytest(folder, text, table):

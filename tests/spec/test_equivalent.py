@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN, Chain
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.spec.bite import read_equivalent
 from fsm_fallback.spec.mutants import mutants_of
 

@@ -6,7 +6,8 @@ import pytest
 from fsm_fallback import ConfigurationError
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER, S
-from fsm_fallback.core.chain import CHAIN, Chain
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.spec.bite import (
     Catch,
     breaker_prey,

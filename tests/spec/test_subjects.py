@@ -7,7 +7,8 @@ from hypothesis import settings
 from fsm_fallback import ConfigurationError, Sequential
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN, Chain
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.drivers import aio, sync
 from fsm_fallback.spec.stateful import StrategySpec
 from fsm_fallback.spec.subjects import check_library, check_thing, kind_of, load

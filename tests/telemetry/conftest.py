@@ -8,7 +8,8 @@ import attrs
 import pytest
 
 from fsm_fallback.core.breaker import Breaker
-from fsm_fallback.core.chain import FINAL, Chain, ChainState
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import FINAL, ChainState
 from fsm_fallback.core.lease import Refusal
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.parameters import BreakerConfig

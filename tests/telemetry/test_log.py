@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.events import AttemptStep
 from fsm_fallback.core.lease import Refusal
 from fsm_fallback.core.parameters import BreakerConfig
@@ -456,7 +456,7 @@ def _python(*lines, path):
     program = "\n".join(
         [
             "import os, sys",
-            "from fsm_fallback.core.chain import CHAIN",
+            "from fsm_fallback.core.chain_rows import CHAIN",
             "from fsm_fallback.core.events import AttemptStep",
             "from fsm_fallback.telemetry import AuditLog",
             "row = next(row for row in CHAIN.rows if row.trigger == 'answer')",

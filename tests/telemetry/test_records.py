@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER, BreakerState
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.events import BreakerStep
 from fsm_fallback.core.lease import Refusal
 from fsm_fallback.core.outcome import Fault, FaultKind
@@ -235,8 +235,14 @@ class TestChainRecords:
             ("answer", "anthropic", 2, None),
         ]
         failed = recorder.records()[1]
-        assert failed["guards"] == [["rejected", False]]
-        assert failed["because"] == {"fault": "transient", "fail_over": "yes", "larger_left": 0}
+        assert failed["guards"] == [["spoilt", False], ["rejected", False], ["retryable", False]]
+        assert failed["because"] == {
+            "fault": "transient",
+            "fail_over": "yes",
+            "larger_left": 0,
+            "handed_over": False,
+            "tries_left": 0,
+        }
 
     def test_left_counts_the_candidates_still_to_be_tried(self, recorder, walk):
         """An offer counts its own candidate; a fault that goes on no longer does."""

@@ -76,8 +76,8 @@ llm.options(5.0)  # type: ignore[call-arg]  # by name only
 FallbackProvider(plain, other)  # type: ignore[misc]  # their parameters differ
 FallbackProvider(str.upper)  # type: ignore[call-overload]  # a function is no provider yet
 FallbackProvider(ask, config={"deadline": 5.0})  # type: ignore[call-overload]  # no configuration
-provider(5)  # type: ignore[arg-type]  # a name is a text
-provider("e", context_window="8k")  # type: ignore[arg-type]  # tokens are counted
+provider(5)  # type: ignore[call-overload]  # a name is a text
+provider("e", context_window="8k")  # type: ignore[call-overload]  # tokens are counted
 
 
 class Nameless:

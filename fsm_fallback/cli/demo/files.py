@@ -9,7 +9,7 @@ import attrs
 
 from fsm_fallback.cli.demo.outage import CHAIN_NAME
 from fsm_fallback.cli.endings import CannotBegin
-from fsm_fallback.core.chain import CHAIN
+from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.diagrams import diagram
 
 

@@ -15,7 +15,7 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from fsm_fallback.core.chain import CHAIN, ChainState
+from fsm_fallback.core.chain_rows import CHAIN, ChainState
 from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.core.strategies import Sequential, Strategy, is_strategy
 from fsm_fallback.core.table import Table
@@ -36,6 +36,14 @@ MOST_OUT: Final = 4
 WORDS: Final = ("force_open", "disable", "observe", "reset", "reset")
 
 _NEVER_LEAVES_SELECTING: Final = CHAIN.id_of(CHAIN.cell(ChainState.SELECTING, "abandon")[0])
+_OF_OTHERS: Final = frozenset({"may_wait", "handed_over", "spoilt", "retryable", "restartable"})
+_STATES_OF_OTHERS: Final = frozenset({ChainState.STREAMING, ChainState.WAITING})
+_NO_STREAM_AND_NO_WAIT: Final = _OF_OTHERS | {
+    row_id
+    for row_id, row in CHAIN.numbered()
+    if row.guard in _OF_OTHERS or _STATES_OF_OTHERS & {row.source, row.target}
+}
+"""What only streams, retries and waits reach: they need an event loop."""
 _CALLS_A_WORD: Final = 4
 _WHICH: Final = st.integers(0, MOST_OUT - 1)
 
@@ -61,7 +69,9 @@ class ChainSpec(SpecMachine):
     properties = CALL_PROPERTIES
     table: ClassVar[Table | None] = CHAIN
     most_steps: ClassVar[int | None] = 40
-    out_of_reach: ClassVar[frozenset[str]] = frozenset({_NEVER_LEAVES_SELECTING})
+    out_of_reach: ClassVar[frozenset[str]] = frozenset(
+        {_NEVER_LEAVES_SELECTING, *_NO_STREAM_AND_NO_WAIT}
+    )
 
     def make_providers(self) -> Sequence[Any]:
         """New providers, at least one; `Puppet`s, or your own with awaits on `pause()` alone."""
@@ -98,6 +108,11 @@ class ChainSpec(SpecMachine):
     def begin(self, config: FallbackConfig, mode: str) -> None:
         """A chain is made; straight calls have no chain where only moves are recorded."""
         made(self, "make_config", config, FallbackConfig, "a strategy of FallbackConfig")
+        if config.retry.attempts > 1:
+            raise ConfigurationError(
+                f"{type(self).__name__}.make_config drew retry.attempts {config.retry.attempts!r}, "
+                "and the wait before a retry needs an event loop; leave it 1"
+            )
         if config.deadline is not None or config.attempt_timeout is not None:
             raise ConfigurationError(
                 f"{type(self).__name__}.make_config drew deadline {config.deadline!r} and "

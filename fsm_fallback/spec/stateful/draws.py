@@ -56,6 +56,7 @@ def breaker_configs(draw: st.DrawFn) -> BreakerConfig:
         probe_calls=probes,
         probe_concurrency=draw(st.integers(1, probes)),
         probe_timeout=8.0,
+        probe_stream_timeout=draw(st.sampled_from([None, 16.0])),
         early_verdict=draw(st.sampled_from([True, False, False])),
         max_hold=draw(st.sampled_from([32.0, 1024.0])),
         initial_state=draw(st.sampled_from([BreakerState.CLOSED] * 9 + list(BreakerState))),

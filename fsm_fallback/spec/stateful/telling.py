@@ -15,6 +15,7 @@ NEEDS_COUNT_WINDOW: Final = frozenset(
         "closed-lets-through",
         "counters-equal-a-recount",
         "hung-calls-trip",
+        "success-leaves-a-cause",
         "too-much-evidence-trips",
     }
 )

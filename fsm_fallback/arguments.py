@@ -1,0 +1,109 @@
+"""What is wrong with the arguments of a `FallbackProvider`: all of it, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fsm_fallback.core.bounds import COUNT, SECONDS, shown
+from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
+from fsm_fallback.core.strategies import CallOptions, is_strategy
+from fsm_fallback.drivers.link import Way
+from fsm_fallback.providers.protocol import CALLS, calling_problems, slot_of
+from fsm_fallback.providers.reading import AUTO
+from fsm_fallback.telemetry import AuditLog
+
+
+def provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
+    """What is wrong with the providers."""
+    if not providers:
+        yield "FallbackProvider.providers is empty; give at least one provider"
+    seen: dict[str, int] = {}
+    for position, each in enumerate(providers):
+        where = f"FallbackProvider.providers[{position}]"
+        name = getattr(each, "name", None)
+        if not isinstance(name, str) or not name:
+            yield (
+                f"{where} is {shown(each)}, whose name is {shown(name)}; give it a name, with "
+                "@provider('name') for a function"
+            )
+        elif name in seen:
+            yield f"{where}.name is {name!r}, as of providers[{seen[name]}]; give each its own"
+        else:
+            seen[name] = position
+        if isinstance(each, type):
+            yield f"{where} is {shown(each)}; give an instance of it"
+        elif not any(callable(getattr(each, way, None)) for way in CALLS):
+            yield f"{where} is {shown(each)}, which has no {', '.join(CALLS)}; give it one of them"
+        yield from calling_problems(
+            where,
+            getattr(each, "classify", None),
+            getattr(each, "timeout_arg", None),
+            getattr(each, "is_output", None),
+            getattr(each, "terminal", AUTO),
+        )
+        window = getattr(getattr(each, "info", None), "context_window", None)
+        if not COUNT.or_none().accepts(window):
+            yield f"{where}.info.context_window is {shown(window)}; give {COUNT.or_none().wanted}"
+
+
+def argument_problems(
+    strategy: object,
+    config: object,
+    clock: object,
+    sample: object,
+    audit: object,
+    accept: object,
+    name: object,
+) -> Iterator[str]:
+    """What is wrong with all other arguments."""
+    if strategy is not None and not is_strategy(strategy):
+        yield f"FallbackProvider.strategy is {shown(strategy)}; give an object with order()"
+    if not isinstance(config, FallbackConfig):
+        yield f"FallbackProvider.config is {shown(config)}; give a FallbackConfig"
+    if not callable(clock):
+        yield f"FallbackProvider.clock is {shown(clock)}; give a function that returns seconds"
+    if not callable(sample):
+        yield f"FallbackProvider.sample is {shown(sample)}; give a function that draws from [0, 1)"
+    if not (audit is None or isinstance(audit, AuditLog) or audit in AUDIT_MODES):
+        yield (
+            f"FallbackProvider.audit is {shown(audit)}; give an AuditLog or one of "
+            f"{', '.join(AUDIT_MODES)}"
+        )
+    yield from accept_problems("FallbackProvider", accept)
+    if not isinstance(name, str) or not name:
+        yield f"FallbackProvider.name is {shown(name)}; give a non-empty string"
+
+
+def accept_problems(owner: str, accept: object) -> Iterator[str]:
+    """What is wrong with a judge of answers."""
+    if accept is not None and not callable(accept):
+        yield (
+            f"{owner}.accept is {shown(accept)}; give a function of an answer that returns True, "
+            "False or a Fault, or None"
+        )
+
+
+def option_problems(options: CallOptions, accept: object, config: FallbackConfig) -> Iterator[str]:
+    """What is wrong with the options of one call."""
+    if not SECONDS.or_none().accepts(options.deadline):
+        yield f"options.deadline is {shown(options.deadline)}; give {SECONDS.or_none().wanted}"
+    if options.deadline is None and config.when_all_open == "wait":
+        yield "options.deadline is None and when_all_open 'wait'; give the wait an end"
+    yield from accept_problems("options", accept)
+
+
+def walk_problems(way: Way, accept: object, name: str) -> Iterator[str]:
+    """What stands against calling a chain in this way."""
+    if accept is None:
+        return
+    if way in ("stream", "astream"):
+        yield (
+            f"chain {name!r} has accept=, which judges whole answers, and {way}() has none; use "
+            "call or acall, or options(accept=None)"
+        )
+    elif way == "call" and slot_of(accept) != "call":  # type: ignore[arg-type]  # it is callable
+        yield (
+            f"accept of chain {name!r} has to be awaited, and call() does not; use acall, or give "
+            "a plain function"
+        )

@@ -1,0 +1,80 @@
+"""The driver of streams that are awaited: the loop of `drivers.sync_stream`, with timers.
+
+A timer is set around one step upstream, never around what the consumer does: it may take its time,
+within the deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fsm_fallback.drivers.aio import pause, timer
+from fsm_fallback.drivers.aupstream import AsyncUpstream, InThreads, OwnKind
+from fsm_fallback.drivers.delivery import Delivery
+from fsm_fallback.drivers.link import ThreadLink
+
+
+async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
+    delivery: Delivery, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncGenerator[Any, None]:
+    """One call, item by item."""
+    clock = delivery.walk.clock
+    upstream: AsyncUpstream = OwnKind("")
+    try:
+        command = delivery.begin()
+        while True:
+            match command.do:
+                case "admit":
+                    await upstream.close()
+                    command = delivery.admit(command)
+                case "open":
+                    link, lease = delivery.attempt(command)
+                    is_plain = isinstance(link, ThreadLink)
+                    upstream = InThreads(link, lease) if is_plain else OwnKind(link.name)
+                    scope = timer(clock, command.timeout)
+                    try:
+                        with scope:
+                            delivery.asked = link.ask(lease, args, kwargs, command.timeout)
+                            flaw = await upstream.open(delivery.asked)
+                    except Exception as error:  # noqa: BLE001  # the fault table's to judge
+                        command = delivery.failed(error)
+                    else:
+                        if scope.cancelled_caught:
+                            command = delivery.timed_out()
+                        else:
+                            command = delivery.opened(flaw)
+                case "pull":
+                    scope = timer(clock, command.timeout)
+                    try:
+                        with scope:
+                            item = await upstream.pull()
+                    except Exception as error:  # noqa: BLE001  # as above
+                        command = delivery.failed(error)
+                    else:
+                        if scope.cancelled_caught:
+                            command = delivery.timed_out()
+                        else:
+                            command = delivery.arrived(item)
+                            del item
+                case "emit":
+                    for given in delivery.handed(command):
+                        yield given
+                    command = delivery.next()
+                case "wait":
+                    await upstream.close()
+                    await pause(clock, command.seconds)
+                    command = delivery.waited()
+                case "return":
+                    await upstream.close()
+                    for given in delivery.handed(command):
+                        yield given
+                    return
+                case "raise":
+                    await upstream.close()
+                    raise delivery.error(command)
+    finally:
+        delivery.leave()
+        await upstream.close()
+        # Errors keep this frame in their tracebacks: no cycle, so no prompt lives on in one.
+        del delivery, command, upstream

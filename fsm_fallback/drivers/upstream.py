@@ -1,0 +1,79 @@
+"""A provider's stream while it is read: opened, pulled item by item, closed once, whatever comes.
+
+A provider may give an iterator, an iterable, or a context manager of either, as SDKs do. What
+closes it is asked once; a clean-up that fails is logged, and hides nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from fsm_fallback.core.bounds import shown
+from fsm_fallback.core.outcome import Fault, FaultKind
+from fsm_fallback.drivers.judging import Flaw
+from fsm_fallback.errors import StreamFailed
+from fsm_fallback.providers.classifying import log_fault_of_user
+
+END: Final = object()
+"""Stands for the end of a stream: `StopIteration` does not pass through threads and coroutines."""
+
+
+class Upstream:
+    """The stream of one attempt, read with plain calls.
+
+    Args:
+        name: Whose it is.
+    """
+
+    __slots__ = ("_close", "_items", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._items: Iterator[Any] | None = None
+        self._close: Callable[[], object] | None = None
+
+    def open(self, source: Any) -> Flaw | None:
+        """Take what the provider gave; what is wrong with it, None if it can be read."""
+        if hasattr(source, "__enter__") and not hasattr(source, "__iter__"):
+            self._close = lambda: source.__exit__(None, None, None)
+            source = source.__enter__()
+        if not hasattr(source, "__iter__") and not hasattr(source, "__next__"):
+            return wrong_kind(self.name, source, "an iterator")
+        self._items = source if hasattr(source, "__next__") else iter(source)
+        if self._close is None:
+            self._close = closing_of(source, "close") or closing_of(self._items, "close")
+        return None
+
+    def pull(self) -> Any:
+        """The next item, or `END`."""
+        return END if self._items is None else next(self._items, END)
+
+    def close(self) -> None:
+        """Close it, the first time."""
+        close, self._close, self._items = self._close, None, None
+        if close is not None:
+            try:
+                close()
+            except Exception as raised:  # noqa: BLE001  # foreign code, and no call's business
+                log_failed_closing(self.name, raised)
+
+
+def wrong_kind(name: str, source: object, wanted: str) -> Flaw:
+    """What it means that a provider gave something that cannot be read."""
+    if inspect.iscoroutine(source):
+        source.close()
+    words = f"provider {name!r} gave {shown(source)} for a stream; give {wanted}"
+    return Fault(FaultKind.BAD_RESPONSE, message=words), StreamFailed(words, source)
+
+
+def closing_of(source: object, method: str) -> Callable[[], object] | None:
+    """What closes a source, if it has it."""
+    close: object = getattr(source, method, None)
+    return close if callable(close) else None
+
+
+def log_failed_closing(name: str, raised: BaseException) -> None:
+    """Say that a clean-up failed."""
+    log_fault_of_user("closing the stream of provider %r raised %s", name, raised)
