@@ -91,16 +91,8 @@ def test_a_body_of_ones_own_is_sent_as_it_is(api, provider):
     assert api.ask(provider.base_url).model == "other"
 
 
-def test_a_stream_is_not_emulated_yet(api, provider):
-    """The request is rejected in the words of the dialect."""
-    with pytest.raises(api.sdk.BadRequestError, match="not emulated yet"):
-        api.stream(provider.base_url)
-    (entry,) = provider.requests
-    assert (entry.stream, entry.outcome, entry.status) == (True, "rejected", 400)
-
-
 def test_a_fault_is_served_to_a_stream(api, provider):
-    """Only answers are not emulated."""
+    """As to any other request."""
     provider.script(Status(503))
     with pytest.raises(api.sdk.InternalServerError):
         api.stream(provider.base_url)

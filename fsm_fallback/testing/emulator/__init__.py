@@ -28,25 +28,42 @@ from fsm_fallback.testing.emulator.faults import (
 from fsm_fallback.testing.emulator.journal import (
     DialectName,
     EmulatedRequest,
+    Ended,
     Journal,
     JournalEntry,
 )
 from fsm_fallback.testing.emulator.provider import EmulatedProvider
 from fsm_fallback.testing.emulator.script import Responder
+from fsm_fallback.testing.emulator.stream_faults import (
+    EmptyStream,
+    Filtered,
+    MalformedChunk,
+    NoDone,
+    NoEnd,
+    Stall,
+    StreamCut,
+    StreamError,
+)
 from fsm_fallback.testing.scripted import Hang
 
 __all__ = [
     "Cut",
     "DialectName",
     "Empty",
+    "EmptyStream",
     "EmulatedProvider",
     "EmulatedRequest",
     "Emulator",
+    "Ended",
     "ErrorIn200",
+    "Filtered",
     "Hang",
     "Journal",
     "JournalEntry",
     "Malformed",
+    "MalformedChunk",
+    "NoDone",
+    "NoEnd",
     "Overloaded",
     "QuotaSpent",
     "RateLimited",
@@ -54,6 +71,9 @@ __all__ = [
     "Reset",
     "Responder",
     "Slow",
+    "Stall",
     "Status",
     "Step",
+    "StreamCut",
+    "StreamError",
 ]

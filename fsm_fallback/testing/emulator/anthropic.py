@@ -5,15 +5,21 @@ Sources: https://docs.anthropic.com/en/api/messages, https://docs.anthropic.com/
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
-from fsm_fallback.testing.emulator.dialect import Dialect, Endpoint, ErrorWords, texts_of
+from fsm_fallback.testing.emulator.dialect import (
+    Dialect,
+    Endpoint,
+    ErrorWords,
+    Event,
+    Streaming,
+    texts_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fsm_fallback.testing.emulator.dialect import AnswerFacts, Json
+    from fsm_fallback.testing.emulator.dialect import AnswerFacts, Events, Json
 
 _INVALID_REQUEST: Final = "invalid_request_error"
 
@@ -91,8 +97,6 @@ def _check(body: Json) -> ErrorWords | None:
         return _invalid("max_tokens: must be greater than or equal to 1")
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         return _invalid("messages: at least one message is required")
-    if body.get("stream") is True:
-        return _invalid("stream: not emulated yet; leave it out or script a body")
     return None
 
 
@@ -101,27 +105,72 @@ def _texts(body: Json) -> Iterator[str]:
     yield from texts_of(body.get("messages"))
 
 
-def _answer(facts: AnswerFacts) -> Json:
+def _message(facts: AnswerFacts, **fields: object) -> Json:
     return {
         "id": f"msg_emulated{facts.number:015d}",
         "type": "message",
         "role": "assistant",
         "model": facts.model,
-        "content": [{"type": "text", "text": facts.text}],
-        "stop_reason": "end_turn",
+        "content": [],
+        "stop_reason": None,
         "stop_sequence": None,
-        "usage": {
-            "input_tokens": facts.input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "output_tokens": facts.output_tokens,
-            "service_tier": "standard",
-        },
+        **fields,
     }
 
 
-def _error_events(error: Json) -> str:
-    return f"event: error\ndata: {json.dumps(error)}\n\n"
+def _usage(facts: AnswerFacts, output_tokens: int) -> Json:
+    return {
+        "input_tokens": facts.input_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "output_tokens": output_tokens,
+        "service_tier": "standard",
+    }
+
+
+def _stop_reason(facts: AnswerFacts) -> str:
+    return "refusal" if facts.is_filtered else "end_turn"
+
+
+def _answer(facts: AnswerFacts) -> Json:
+    return _message(
+        facts,
+        content=[{"type": "text", "text": facts.text}],
+        stop_reason=_stop_reason(facts),
+        usage=_usage(facts, facts.output_tokens),
+    )
+
+
+def _event(kind: str, **fields: object) -> Event:
+    return Event(kind, {"type": kind, **fields})
+
+
+def _begin(facts: AnswerFacts) -> Events:
+    usage = _usage(facts, min(1, facts.output_tokens))  # counted up by `message_delta`
+    return (_event("message_start", message=_message(facts, usage=usage)), _event("ping"))
+
+
+def _open(_facts: AnswerFacts) -> Events:
+    return (_event("content_block_start", index=0, content_block={"type": "text", "text": ""}),)
+
+
+def _piece(_facts: AnswerFacts, text: str) -> Event:
+    return _event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
+
+def _close(_facts: AnswerFacts) -> Events:
+    return (_event("content_block_stop", index=0),)
+
+
+def _end(facts: AnswerFacts) -> Events:
+    return (
+        _event(
+            "message_delta",
+            delta={"stop_reason": _stop_reason(facts), "stop_sequence": None},
+            usage={"output_tokens": facts.output_tokens},
+        ),
+        _event("message_stop"),
+    )
 
 
 ANTHROPIC: Final = Dialect(
@@ -133,7 +182,14 @@ ANTHROPIC: Final = Dialect(
             check=_check,
             texts=_texts,
             answer=_answer,
-            error_events=_error_events,
+            streaming=Streaming(
+                begin=_begin,
+                open=_open,
+                piece=_piece,
+                close=_close,
+                end=_end,
+                error=lambda error: Event("error", error),
+            ),
         ),
     ),
     request_id_header="request-id",

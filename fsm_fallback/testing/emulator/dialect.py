@@ -47,17 +47,66 @@ class AnswerFacts:
 
     Args:
         number: Counts the requests of a provider from 1; ids are made from it.
+        created: Its date, in seconds since 1970.
         model: The model that was asked for, echoed.
         text: What the model is to have said.
+        is_filtered: Whether a content filter has ended it.
+        has_output: Whether the model has said anything, be it an empty text.
         input_tokens: About how many tokens the request had.
         output_tokens: About how many the text has.
+        body: The JSON object sent.
     """
 
     number: int
+    created: int
     model: str
     text: str
+    is_filtered: bool
+    has_output: bool
     input_tokens: int
     output_tokens: int
+    body: Json
+
+
+@attrs.frozen
+class Event:
+    """One server-sent event.
+
+    `name` is None where the dialect gives it none; `data` is JSON, or a text that is sent as it is.
+    """
+
+    name: str | None
+    data: Json | str
+
+
+Events: TypeAlias = "tuple[Event, ...]"
+
+
+@attrs.frozen(kw_only=True)
+class Streaming:
+    """How an endpoint streams an answer: its events, in the order of the fields.
+
+    Args:
+        begin: Builds the events that come first, whether there is output or not.
+        open: Builds those that announce the output.
+        piece: Builds the event of one piece of the text.
+        close: Builds those that end the output.
+        end: Builds those that end the stream; its last is the dialect's terminal event.
+        last: What stands after every stream that ended well.
+        error: Builds the event of an error, from the error's JSON.
+        failed: Builds the event of an answer that failed; None where there is no such event.
+        is_numbered: Whether events carry a `sequence_number`.
+    """
+
+    begin: Callable[[AnswerFacts], Events]
+    open: Callable[[AnswerFacts], Events]
+    piece: Callable[[AnswerFacts, str], Event]
+    close: Callable[[AnswerFacts], Events]
+    end: Callable[[AnswerFacts], Events]
+    last: Events = ()
+    error: Callable[[Json], Event]
+    failed: Callable[[AnswerFacts, ErrorWords], Event] | None = None
+    is_numbered: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -69,14 +118,14 @@ class Endpoint:
         check: Returns what is wrong with a body, None if nothing is.
         texts: Yields every text of a body that the model would read, the last message last.
         answer: Builds the JSON of an answer.
-        error_events: Builds the server-sent events of an error, from the error's JSON.
+        streaming: How an answer is streamed.
     """
 
     path: str
     check: Callable[[Json], ErrorWords | None]
     texts: Callable[[Json], Iterator[str]]
     answer: Callable[[AnswerFacts], Json]
-    error_events: Callable[[Json], str]
+    streaming: Streaming
 
 
 @attrs.frozen(kw_only=True)

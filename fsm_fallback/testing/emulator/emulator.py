@@ -101,7 +101,8 @@ class Emulator:
         Does nothing if it was stopped before or never started.
 
         Raises:
-            BaseException: What a responder raised, as it is; an exception group of several.
+            BaseException: What a responder raised, as it is, or the error of a step that does not fit its
+                request; an exception group of several.
             RuntimeError: If a responder still runs 5 s after its client has left.
         """
         thread, self._thread, self._is_stopped = self._thread, None, True
@@ -120,7 +121,7 @@ class Emulator:
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            raise BaseExceptionGroup("several responders of the emulator failed", errors)
+            raise BaseExceptionGroup("several requests to the emulator failed", errors)
 
     def provider(
         self, name: str, *, dialect: DialectName, text: str | None = None

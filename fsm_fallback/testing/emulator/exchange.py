@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from fsm_fallback.testing.emulator.asked import Asked, request_id
 from fsm_fallback.testing.emulator.dialect import ErrorWords, texts_of
 from fsm_fallback.testing.emulator.faults import Reply, Step
 from fsm_fallback.testing.emulator.journal import EmulatedRequest, Journal, without_secrets
-from fsm_fallback.testing.emulator.plan import Asked, Plan, plan, reject, request_id
+from fsm_fallback.testing.emulator.parts import Plan
+from fsm_fallback.testing.emulator.plan import plan, reject
 from fsm_fallback.testing.emulator.script import Script, check_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fsm_fallback.testing.emulator.dialect import Dialect, Endpoint, Json
+    from fsm_fallback.testing.emulator.journal import Ended, Report
     from fsm_fallback.testing.emulator.script import Responder
     from fsm_fallback.testing.emulator.wire import Head
 
@@ -46,7 +49,7 @@ class Setting:
 
 
 class ProviderExchange:
-    """Makes the plan of each request of one provider; implements `server.Exchange`."""
+    """Makes the plan of each request of one provider; implements `connection.Exchange`."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -55,13 +58,13 @@ class ProviderExchange:
         self._responding: set[threading.Thread] = set()
         self.errors: Final[list[BaseException]] = []
 
-    async def plan(self, head: Head, body: bytes | None) -> Plan:
+    async def plan(self, head: Head, body: bytes | None) -> tuple[Plan, Report]:
         """Return the plan of a request and enter it in the journal; an error of ours is a 500."""
         number = next(self._numbers)
         try:
             return await self._plan(head, body, number)
         except Exception as error:  # noqa: BLE001  # kept, and raised by Emulator.stop
-            return self._fail(error, number)
+            return self._fail(error, number), _report_nothing
 
     async def wait_for_release(self) -> None:
         """Return when `release` is called."""
@@ -87,7 +90,7 @@ class ProviderExchange:
                     f"{give_up_after!r} s; let it return when its client has left"
                 )
 
-    async def _plan(self, head: Head, body: bytes | None, number: int) -> Plan:
+    async def _plan(self, head: Head, body: bytes | None, number: int) -> tuple[Plan, Report]:
         setting = self._setting
         content = _read_json(body)
         request = self._describe(head, content)
@@ -99,23 +102,22 @@ class ProviderExchange:
                     dialect=setting.dialect,
                     endpoint=endpoint,
                     number=number,
+                    created=int(time.time()),
                     model=request.model or "",
                     stream=request.stream,
                     body=content,
                     text=self._default_text(request),
                 )
                 made = await self._carry_out(request, asked)
-        setting.journal.add(request, made.outcome, made.status)
-        return made
+        return made, setting.journal.add(request, made.outcome, made.status)
 
     async def _carry_out(self, request: EmulatedRequest, asked: Asked) -> Plan:
         step = self._setting.script.take()
-        if isinstance(step, Step):
-            return plan(step, asked)
         try:
-            return plan(await self._ask(step, request), asked)
+            return plan(step if isinstance(step, Step) else await self._ask(step, request), asked)
         except asyncio.CancelledError:
-            self._setting.journal.add(request, "left", None)
+            report = self._setting.journal.add(request, "left", None)
+            report(0, "left")
             raise
         except BaseException as error:  # noqa: BLE001  # pytest.fail raises one; kept, see `plan`
             return self._fail(error, asked.number)
@@ -178,6 +180,10 @@ class ProviderExchange:
         if self._setting.text is not None:
             return self._setting.text
         return f"[emulated {self._setting.name}] {request.prompt[:_ECHOED_CHARACTERS]}"
+
+
+def _report_nothing(_pieces: int, _ended: Ended | None) -> None:
+    """Do nothing: the request is in no journal."""
 
 
 def _read_json(body: bytes | None) -> Json | None:

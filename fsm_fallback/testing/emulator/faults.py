@@ -1,7 +1,7 @@
 """What an emulated provider can do with a request: the steps of its script.
 
 They are data: `plan.py` says what goes over the wire for each. They know nothing of dialects and
-sockets.
+sockets. What can go wrong within a stream is in `stream_faults.py`.
 
 There is no step for a refused connection: refusing happens before a request exists, so it cannot be
 counted in requests. `EmulatedProvider.refuse` closes the port until `accept` opens it again.
@@ -18,31 +18,15 @@ import attrs
 from fsm_fallback.core.bounds import is_count, is_number
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.testing.durations import check_duration
+from fsm_fallback.testing.emulator.statuses import check_error_status, check_status
+from fsm_fallback.testing.emulator.stream_faults import StreamFault
 from fsm_fallback.testing.scripted import Hang
 
 Headers: TypeAlias = Mapping[str, str]
 Body: TypeAlias = "Mapping[str, Any] | Sequence[Any] | str | bytes"
 
-_STATUSES: Final = range(200, 600)
-_FIRST_ERROR: Final = 400
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS: Final = frozenset({"connection", "content-length", "transfer-encoding"})
-
-
-def _is_status(value: object) -> bool:
-    return is_count(value, 0) and value in _STATUSES
-
-
-def _check_status(record: object, field: attrs.Attribute[int], value: int) -> None:
-    if not _is_status(value):
-        name = f"{type(record).__name__}.{field.name}"
-        raise ConfigurationError(f"{name} is {value!r}; give an HTTP status from 200 to 599")
-
-
-def _check_error_status(record: object, field: attrs.Attribute[int], value: int) -> None:
-    if not _is_status(value) or value < _FIRST_ERROR:
-        name = f"{type(record).__name__}.{field.name}"
-        raise ConfigurationError(f"{name} is {value!r}; give an HTTP error status from 400 to 599")
 
 
 def _check_headers(_record: object, _field: attrs.Attribute[Headers], headers: Headers) -> None:
@@ -100,7 +84,10 @@ def _check_after_bytes(
 
 @attrs.frozen
 class Reply:
-    """An answer with status 200; `text` is what the model says, None for the provider's default."""
+    """An answer with status 200, as a stream if that was asked for.
+
+    `text` is what the model says, None for the provider's default.
+    """
 
     text: str | None = None
 
@@ -116,7 +103,7 @@ class Status:
         headers: Sent besides the emulator's own; a content type here wins.
     """
 
-    status: int = attrs.field(validator=_check_status)
+    status: int = attrs.field(validator=check_status)
     body: Body | None = None
     headers: Headers = attrs.field(factory=dict, kw_only=True, validator=_check_headers)
 
@@ -155,7 +142,7 @@ class Malformed:
 class Empty:
     """A response with this status and no body at all."""
 
-    status: int = attrs.field(default=200, validator=_check_status)
+    status: int = attrs.field(default=200, validator=check_status)
 
 
 @attrs.frozen
@@ -167,7 +154,7 @@ class ErrorIn200:
         events: True for server-sent events, False for JSON, None for what the request asked for.
     """
 
-    error: int = attrs.field(default=500, validator=_check_error_status)
+    error: int = attrs.field(default=500, validator=check_error_status)
     events: bool | None = attrs.field(default=None, kw_only=True)
 
 
@@ -200,4 +187,4 @@ class Cut:
 Responding: TypeAlias = (
     Reply | Status | RateLimited | QuotaSpent | Overloaded | Malformed | Empty | ErrorIn200
 )
-Step: TypeAlias = Responding | Slow | Cut | Reset | Hang
+Step: TypeAlias = Responding | StreamFault | Slow | Cut | Reset | Hang

@@ -97,14 +97,3 @@ def missing(param: str) -> ErrorWords:
         param=param,
         code="missing_required_parameter",
     )
-
-
-def no_streams() -> ErrorWords:
-    """Return the words for a stream, which the emulator does not speak yet."""
-    return ErrorWords(
-        status=400,
-        type=INVALID_REQUEST,
-        message="Streams are not emulated yet; leave out 'stream' or script a body.",
-        param="stream",
-        code="unsupported_value",
-    )

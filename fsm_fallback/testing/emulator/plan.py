@@ -1,17 +1,20 @@
 """What goes over the wire for a step, byte by byte, and when.
 
-`plan` is a pure function of a step and of what was asked; the server only carries the plan out. It
-knows the dialect's words through `Dialect`, and nothing of sockets and time.
+`plan` is a pure function of a step and of what was asked; the connection only carries the plan out.
+It knows the dialect's words through `Dialect`, and nothing of sockets and time. Streams are planned
+in `stream_plan.py`.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import attrs
 
-from fsm_fallback.testing.emulator.dialect import AnswerFacts, ErrorWords, estimate_tokens
+from fsm_fallback.errors import ConfigurationError
+from fsm_fallback.testing.emulator.asked import signature
+from fsm_fallback.testing.emulator.dialect import ErrorWords
 from fsm_fallback.testing.emulator.faults import (
     Cut,
     Empty,
@@ -27,16 +30,47 @@ from fsm_fallback.testing.emulator.faults import (
     Status,
     Step,
 )
+from fsm_fallback.testing.emulator.parts import (
+    Break,
+    Chunk,
+    Drop,
+    Hold,
+    Part,
+    Pause,
+    Plan,
+    Response,
+    Whole,
+)
+from fsm_fallback.testing.emulator.statuses import FIRST_ERROR
+from fsm_fallback.testing.emulator.stream_faults import (
+    PLAIN_STEPS,
+    EmptyStream,
+    Filtered,
+    MalformedChunk,
+    NoDone,
+    NoEnd,
+    Stall,
+    StreamCut,
+    StreamError,
+    StreamFault,
+)
+from fsm_fallback.testing.emulator.stream_plan import (
+    EVENTS_TYPE,
+    facts_of,
+    frame,
+    plan_stream,
+)
 from fsm_fallback.testing.scripted import Hang
 
 if TYPE_CHECKING:
-    from fsm_fallback.testing.emulator.dialect import Dialect, Endpoint, Json
+    from fsm_fallback.testing.emulator.asked import Asked
+    from fsm_fallback.testing.emulator.dialect import Dialect
     from fsm_fallback.testing.emulator.faults import Body
 
-_FIRST_ERROR: Final = 400
 _JSON: Final = "application/json"
-_EVENTS: Final = "text/event-stream; charset=utf-8"
 _TEXT: Final = "text/plain; charset=utf-8"
+
+_Worded: TypeAlias = Status | RateLimited | QuotaSpent | Overloaded | Malformed | Empty | ErrorIn200
 
 OUTCOMES: Final[dict[type[Step], str]] = {
     Reply: "answer",
@@ -51,122 +85,95 @@ OUTCOMES: Final[dict[type[Step], str]] = {
     Cut: "cut",
     Reset: "reset",
     Hang: "hang",
+    StreamError: "stream_error",
+    StreamCut: "stream_cut",
+    Stall: "stall",
+    MalformedChunk: "malformed_chunk",
+    NoEnd: "no_end",
+    NoDone: "no_done",
+    EmptyStream: "empty_stream",
+    Filtered: "filtered",
 }
 
 
-@attrs.frozen(kw_only=True)
-class Asked:
-    """What a plan is made for.
-
-    Args:
-        dialect: The API that was called.
-        endpoint: Its path.
-        number: Counts the requests of the provider from 1.
-        model: The model asked for; empty if none.
-        stream: Whether a stream was asked for.
-        body: The JSON object sent; None if it was none.
-        text: What the model says if a step does not.
-    """
-
-    dialect: Dialect
-    endpoint: Endpoint
-    number: int
-    model: str
-    stream: bool
-    body: Json | None
-    text: str
-
-    @property
-    def request_id(self) -> str:
-        """The id of this request in headers and error bodies."""
-        return request_id(self.number)
-
-
-@attrs.frozen
-class Response:
-    """An HTTP response but for its framing; header names are lower-case."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
-
-
-@attrs.frozen(kw_only=True)
-class Plan:
-    """What the server does with one request.
-
-    Args:
-        outcome: Its word in the journal.
-        response: What is sent; None resets the connection.
-        delay: Seconds to wait before.
-        hangs: Whether to wait, too, until the provider is released.
-        cut_after: How many bytes of the body are sent before the connection is closed; None for all
-            of it.
-    """
-
-    outcome: str
-    response: Response | None
-    delay: float = 0.0
-    hangs: bool = False
-    cut_after: int | None = None
-
-    @property
-    def status(self) -> int | None:
-        """The status that is sent; None where nothing is promised."""
-        return None if self.hangs or self.response is None else self.response.status
-
-
 def plan(step: Step, asked: Asked) -> Plan:
-    """Say what happens on the wire for a step."""
+    """Say what happens on the wire for a step.
+
+    Raises:
+        ConfigurationError: If a fault of streams meets a request that asked for none.
+    """
     outcome = OUTCOMES[type(step)]
+    if isinstance(step, StreamFault) and not (asked.stream or isinstance(step, Filtered)):
+        raise ConfigurationError(
+            f"{type(step).__name__}() met a request that asked for no stream; "
+            f"ask with stream=True, or script {PLAIN_STEPS[type(step)]}"
+        )
+    if isinstance(step, Reply | StreamFault) and (words := asked.problem) is not None:
+        return reject(words.about(asked.model), asked.dialect, asked.request_id)
     match step:
         case Slow(seconds, then):
-            rest = plan(then, asked)
-            return attrs.evolve(rest, outcome=outcome, delay=rest.delay + seconds)
+            return Plan(outcome, (Pause(seconds), *plan(then, asked).parts))
         case Hang():
-            return attrs.evolve(plan(Reply(), asked), outcome=outcome, hangs=True)
+            return Plan(outcome, (Hold(), *plan(Reply(), asked).parts))
         case Reset():
-            return Plan(outcome=outcome, response=None)
+            return Plan(outcome, (Drop(),))
         case Cut(after_bytes, of=of):
-            response = _signed(_respond(of, asked), asked.dialect, asked.request_id)
-            size = len(response.body)
-            cut_after = size // 2 if after_bytes is None else min(after_bytes, size - 1)
-            return Plan(outcome=outcome, response=response, cut_after=max(cut_after, 0))
-        case Reply() if (words := _problem(asked)) is not None:
-            return reject(words.about(asked.model), asked.dialect, asked.request_id)
+            return Plan(outcome, _cut(_respond(of, asked), after_bytes))
         case _:
-            response = _signed(_respond(step, asked), asked.dialect, asked.request_id)
-            return Plan(outcome=outcome, response=response)
+            return Plan(outcome, _respond(step, asked))
 
 
 def reject(words: ErrorWords, dialect: Dialect, request_id: str) -> Plan:
     """Say what happens to a request that the emulator itself turns down."""
     response = _signed(_error(words, dialect, request_id), dialect, request_id)
-    return Plan(outcome="rejected", response=response)
+    return Plan("rejected", (Whole(response),))
 
 
-def request_id(number: int) -> str:
-    """Return the id of a provider's request by its number, counted from 1."""
-    return f"req_emulated{number:020d}"
+def _respond(step: Responding | StreamFault, asked: Asked) -> tuple[Part, ...]:
+    if isinstance(step, Reply | StreamFault):
+        if asked.stream:
+            return plan_stream(step, asked)
+        response = _answer(step, asked)
+    else:
+        response = _response(step, asked)
+    return (Whole(_signed(response, asked.dialect, asked.request_id)),)
+
+
+def _cut(parts: tuple[Part, ...], after_bytes: int | None) -> tuple[Part, ...]:
+    """Return what is left of a response whose body breaks off."""
+    if isinstance(parts[0], Whole):
+        response = parts[0].response
+        return (Whole(response, _size_left(len(response.body), after_bytes)),)
+    chunks = [part for part in parts if isinstance(part, Chunk)]
+    left = _size_left(sum(len(chunk.content) for chunk in chunks), after_bytes)
+    kept: list[Chunk] = []
+    for chunk in chunks:
+        if len(chunk.content) > left:
+            kept += [Chunk(chunk.content[:left])] if left > 0 else []
+            break
+        kept.append(chunk)
+        left -= len(chunk.content)
+    return (parts[0], *kept, Break())
+
+
+def _size_left(size: int, after_bytes: int | None) -> int:
+    return size // 2 if after_bytes is None else max(min(after_bytes, size - 1), 0)
 
 
 def _signed(response: Response, dialect: Dialect, request_id: str) -> Response:
     """Add the headers that every response has; those of the step win."""
-    own = {"server": "fsm-fallback-emulator", dialect.request_id_header: request_id}
-    return attrs.evolve(response, headers=own | response.headers)
+    return attrs.evolve(response, headers=signature(dialect, request_id) | response.headers)
 
 
-def _respond(step: Responding, asked: Asked) -> Response:
+def _response(step: _Worded, asked: Asked) -> Response:
     match step:
-        case Reply(text):
-            return _answer(asked.text if text is None else text, asked)
         case Malformed(text):
             return Response(200, text.encode(), {"content-type": _JSON})
         case Empty(status):
             return Response(status, b"", {})
         case ErrorIn200():
             return _error_in_200(step, asked)
-        case Status() if step.body is not None or step.status < _FIRST_ERROR:
+        case Status() if step.body is not None or step.status < FIRST_ERROR:
             body, content_type = _encode(step.body)
             return Response(step.status, body, {"content-type": content_type} | _lower(step))
         case Status() | RateLimited() | QuotaSpent() | Overloaded():
@@ -194,22 +201,8 @@ def _error_words(
             assert_never(step)
 
 
-def _problem(asked: Asked) -> ErrorWords | None:
-    if asked.body is None:
-        return asked.dialect.invalid("We could not parse the JSON body of your request.")
-    return asked.endpoint.check(asked.body)
-
-
-def _answer(text: str, asked: Asked) -> Response:
-    answer = asked.endpoint.answer(
-        AnswerFacts(
-            number=asked.number,
-            model=asked.model,
-            text=text,
-            input_tokens=estimate_tokens(asked.endpoint.texts(asked.body or {})),
-            output_tokens=estimate_tokens(iter((text,))),
-        )
-    )
+def _answer(step: Reply | StreamFault, asked: Asked) -> Response:
+    answer = asked.endpoint.answer(facts_of(step, asked))
     return Response(200, json.dumps(answer).encode(), {"content-type": _JSON})
 
 
@@ -217,7 +210,10 @@ def _error_in_200(step: ErrorIn200, asked: Asked) -> Response:
     words = asked.dialect.words_for(step.error).about(asked.model)
     error = asked.dialect.error_body(words, asked.request_id)
     if asked.stream if step.events is None else step.events:
-        return Response(200, asked.endpoint.error_events(error).encode(), {"content-type": _EVENTS})
+        streaming = asked.endpoint.streaming
+        events = (streaming.error(error), *streaming.last)
+        body = b"".join(frame(event, number, streaming) for number, event in enumerate(events))
+        return Response(200, body, {"content-type": EVENTS_TYPE})
     return Response(200, json.dumps(error).encode(), {"content-type": _JSON})
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from fsm_fallback.testing.emulator.faults import Slow, Status
 from fsm_fallback.testing.emulator.script import check_step
 from fsm_fallback.testing.emulator.server import LOOPBACK, Listener
+from fsm_fallback.testing.emulator.stream_faults import Stall
 from fsm_fallback.testing.scripted import Hang
 
 if TYPE_CHECKING:
@@ -160,4 +161,4 @@ class EmulatedProvider:
 def _hangs(step: Step) -> bool:
     while isinstance(step, Slow):
         step = step.then
-    return isinstance(step, Hang)
+    return isinstance(step, Hang) or (isinstance(step, Stall) and step.seconds is None)

@@ -1,51 +1,29 @@
-"""Sockets: a loop in a thread, ports that open and close, connections that carry out plans.
+"""A loop in a thread, and ports that open and close.
 
-It decides nothing about answers: `Exchange` is asked for the plan of each request. What it holds is
-the promise about sockets: a closed port refuses connections for real and stays ours, a connection
-whose client leaves gives up its request, and `stop` leaves no thread and no socket behind.
+It decides nothing about answers, and leaves each connection to `connection.py`. What it holds is
+the promise about ports: a closed one refuses connections for real and stays ours, and `stop` leaves
+no thread and no socket behind.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 import threading
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import attrs
-
-from fsm_fallback.testing.emulator.wire import (
-    MAX_HEAD_BYTES,
-    BadRequestError,
-    Head,
-    read_head,
-    write_response,
-)
+from fsm_fallback.testing.emulator.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine
 
-    from fsm_fallback.testing.emulator.plan import Plan
+    from fsm_fallback.testing.emulator.connection import Exchange
 
 _T = TypeVar("_T")
 
 LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 128
 _TICKS_TO_CLOSE: Final = 4  # of the loop, for transports made a moment ago
-_LINGER_ZERO: Final = struct.pack("ii", 1, 0)  # closing sends RST, see socket(7)
-
-
-class Exchange(Protocol):
-    """What a listener asks about each request; runs in the loop's thread."""
-
-    async def plan(self, head: Head, body: bytes | None) -> Plan:
-        """Return the plan of a request; `body` is None if it was larger than allowed."""
-        ...
-
-    async def wait_for_release(self) -> None:
-        """Return when requests that hang now may go on."""
-        ...
 
 
 class LoopThread:
@@ -105,7 +83,7 @@ class Listener:
     def __init__(self, exchange: Exchange, max_body_bytes: int) -> None:
         self.exchange: Final = exchange
         self.max_body_bytes: Final = max_body_bytes
-        self.connections: Final[set[_Connection]] = set()
+        self.connections: Final[set[Connection]] = set()
         self._server: asyncio.Server | None = None
         self._socket = _bind(0)
         self.port: Final[int] = self._socket.getsockname()[1]
@@ -120,7 +98,7 @@ class Listener:
         if self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(
-                lambda: _Connection(self), sock=self._socket, backlog=_BACKLOG
+                lambda: Connection(self), sock=self._socket, backlog=_BACKLOG
             )
 
     async def refuse(self) -> None:
@@ -139,7 +117,7 @@ class Listener:
             self._server = None
         self._socket.close()
         for connection in tuple(self.connections):
-            connection.abort()
+            connection.abort("stopped")
         # Their transports close in the next turns of the loop, for which `LoopThread.stop` waits.
 
 
@@ -153,136 +131,3 @@ def _bind(port: int) -> socket.socket:
         bound.close()
         raise
     return bound
-
-
-@attrs.define
-class _Body:
-    """The body of a request while it arrives; one that is too large is counted and dropped."""
-
-    head: Head
-    is_kept: bool
-    missing: int
-    received: bytearray = attrs.field(factory=bytearray)
-
-    def take(self, buffer: bytearray) -> None:
-        """Move what belongs to the body out of the buffer."""
-        part = buffer[: self.missing]
-        del buffer[: self.missing]
-        self.missing -= len(part)
-        if self.is_kept:
-            self.received += part
-
-    def content(self) -> bytes | None:
-        """Return the body once it is complete; None if it was dropped."""
-        return bytes(self.received) if self.is_kept else None
-
-
-class _Connection(asyncio.Protocol):
-    """One client: reads a request, carries out its plan, reads the next."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._transport: asyncio.Transport
-        self._buffer = bytearray()
-        self._body: _Body | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._is_last = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what create_server makes
-        self._transport = transport
-        self._listener.connections.add(self)
-        if not self._listener.is_open:  # closed between the accepting and this call
-            transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        self._read()
-        if len(self._buffer) > self._listener.max_body_bytes + MAX_HEAD_BYTES:
-            self.abort()  # sends on and on without waiting for its answer
-
-    def eof_received(self) -> bool:
-        return False  # a client that stops sending has left: close, and give up its request
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio names it
-        self._listener.connections.discard(self)
-        if self._task is not None:
-            self._task.cancel()
-
-    def close_when_idle(self) -> None:
-        """Close now if no request is being answered, else after the answer."""
-        self._is_last = True
-        if self._task is None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Close without sending what is left."""
-        self._transport.abort()
-
-    def _read(self) -> None:
-        if self._task is not None or self._transport.is_closing():
-            return
-        try:
-            body = self._read_request()
-        except BadRequestError as error:
-            headers = {"content-type": "text/plain"}
-            self._write(error.status, headers, str(error).encode(), keep_alive=False)
-            return
-        if body is not None:
-            self._task = asyncio.get_running_loop().create_task(self._serve(body))
-
-    def _read_request(self) -> _Body | None:
-        if self._body is None:
-            head = read_head(self._buffer)
-            if head is None:
-                return None
-            del self._buffer[: head.size]
-            is_kept = head.body_size <= self._listener.max_body_bytes
-            self._body = _Body(head, is_kept, head.body_size)
-            if head.headers.get("expect", "").lower() == "100-continue":
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._body.take(self._buffer)
-        if self._body.missing > 0:
-            return None
-        body, self._body = self._body, None
-        return body
-
-    async def _serve(self, body: _Body) -> None:
-        exchange = self._listener.exchange
-        plan = await exchange.plan(body.head, body.content())
-        if plan.delay > 0:
-            await asyncio.sleep(plan.delay)
-        if plan.hangs:
-            await exchange.wait_for_release()
-        self._task = None
-        if plan.response is None:
-            self._reset()
-            return
-        self._write(
-            plan.response.status,
-            plan.response.headers,
-            plan.response.body,
-            keep_alive=body.head.keep_alive and not self._is_last and plan.cut_after is None,
-            cut_after=plan.cut_after,
-        )
-        self._read()
-
-    def _write(
-        self,
-        status: int,
-        headers: Mapping[str, str],
-        body: bytes,
-        *,
-        keep_alive: bool,
-        cut_after: int | None = None,
-    ) -> None:
-        self._transport.write(
-            write_response(status, headers, body, keep_alive=keep_alive, cut_after=cut_after)
-        )
-        if not keep_alive:
-            self._transport.close()
-
-    def _reset(self) -> None:
-        sock = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        self._transport.abort()

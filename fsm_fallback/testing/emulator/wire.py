@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+LAST_CHUNK: Final = b"0\r\n\r\n"
 _END_OF_HEAD: Final = b"\r\n\r\n"
+_HTTP_1_1: Final = "HTTP/1.1"
 _REQUEST_LINE_PARTS: Final = 3
 _MAX_LENGTH_DIGITS: Final = 18
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
@@ -38,7 +40,8 @@ class Head:
     """The head of a request.
 
     `headers` are by lower-case name, a repeated one joined by commas; `path` is without its query;
-    `size` counts the bytes of the head itself, `body_size` those announced after it.
+    `size` counts the bytes of the head itself, `body_size` those announced after it;
+    `reads_chunks` says whether the client knows chunked bodies, as HTTP/1.1 has them.
     """
 
     method: str
@@ -47,6 +50,7 @@ class Head:
     size: int
     body_size: int
     keep_alive: bool
+    reads_chunks: bool
 
 
 def read_head(received: bytes | bytearray) -> Head | None:
@@ -74,6 +78,7 @@ def read_head(received: bytes | bytearray) -> Head | None:
         size=end + len(_END_OF_HEAD),
         body_size=_body_size(headers),
         keep_alive=_keeps_alive(version, headers.get("connection", "")),
+        reads_chunks=version == _HTTP_1_1,
     )
 
 
@@ -95,17 +100,43 @@ def write_response(
         cut_after: How many bytes of the body to return; None for all. Of a response without a
             body, the head is cut instead, so that it never looks complete.
     """
-    lines = [f"HTTP/1.1 {status} {phrase(status)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
     if status in _BODILESS:
-        body = b""
+        body, framing = b"", {}
     else:
-        lines.append(f"content-length: {len(body)}")
-    lines.append(f"connection: {'keep-alive' if keep_alive else 'close'}")
-    head = "\r\n".join(lines).encode("latin-1")
+        framing = {"content-length": str(len(body))}
+    head = _write_head(status, headers, framing, keep_alive=keep_alive)
     if cut_after is None:
         return head + _END_OF_HEAD + body
     return head + _END_OF_HEAD + body[:cut_after] if body else head
+
+
+def write_chunked_head(
+    status: int, headers: Mapping[str, str], *, keep_alive: bool, in_chunks: bool
+) -> bytes:
+    """Return the head of a response whose length is not known.
+
+    Args:
+        status: The status code.
+        headers: All but the framing and the connection.
+        keep_alive: Whether the connection stays open afterwards.
+        in_chunks: Whether the body is sent in chunks; if not, it lasts until the connection closes.
+    """
+    framing = {"transfer-encoding": "chunked"} if in_chunks else {}
+    return _write_head(status, headers, framing, keep_alive=keep_alive) + _END_OF_HEAD
+
+
+def write_chunk(content: bytes) -> bytes:
+    """Return a chunk of a body; an empty one would end it."""
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+def _write_head(
+    status: int, headers: Mapping[str, str], framing: Mapping[str, str], *, keep_alive: bool
+) -> bytes:
+    lines = [f"HTTP/1.1 {status} {phrase(status)}"]
+    lines += [f"{name}: {value}" for name, value in (*headers.items(), *framing.items())]
+    lines.append(f"connection: {'keep-alive' if keep_alive else 'close'}")
+    return "\r\n".join(lines).encode("latin-1")
 
 
 def _read_headers(lines: list[str]) -> dict[str, str]:
@@ -131,4 +162,4 @@ def _body_size(headers: Mapping[str, str]) -> int:
 
 def _keeps_alive(version: str, connection: str) -> bool:
     options = {option.strip().lower() for option in connection.split(",")}
-    return version == "HTTP/1.1" and "close" not in options
+    return version == _HTTP_1_1 and "close" not in options
