@@ -46,18 +46,45 @@ class Api:
         with self._client(base_url, limit) as client:
             return self._create(client, prompt, extra)
 
-    def stream(self, base_url):
+    def stream(self, base_url, **extra):
         """Return the items of a streamed answer."""
+        streamed = self.read(base_url, **extra)
+        if streamed.error is not None:
+            raise streamed.error
+        return streamed.items
 
-        async def astream():
-            async with self._client(base_url, 5.0) as client:
-                return [item async for item in await self._create(client, "Why?", extra)]
+    def read(self, base_url, *, take=None, limit=5.0, **extra):
+        """Read a streamed answer, and leave it after `take` pieces of its text."""
+        items = []
+        arguments = (base_url, limit, items, take, {"stream": True} | extra)
+        try:
+            if self.backend:
+                anyio.run(self._aread, *arguments, backend=self.backend)
+            else:
+                self._read(*arguments)
+        except Exception as error:  # noqa: BLE001  # the test looks at it
+            return Streamed(self, items, error)
+        return Streamed(self, items)
 
-        extra = {"stream": True}
-        if self.backend:
-            return anyio.run(astream, backend=self.backend)
-        with self._client(base_url, 5.0) as client:
-            return list(self._create(client, "Why?", extra))
+    def _read(self, base_url, limit, items, take, extra):
+        with (
+            self._client(base_url, limit) as client,
+            self._create(client, "Why?", extra) as stream,
+        ):
+            for item in stream:
+                items.append(item)
+                if len(Streamed(self, items).pieces) == take:
+                    return
+
+    async def _aread(self, base_url, limit, items, take, extra):
+        async with (
+            self._client(base_url, limit) as client,
+            await self._create(client, "Why?", extra) as stream,
+        ):
+            async for item in stream:
+                items.append(item)
+                if len(Streamed(self, items).pieces) == take:
+                    return
 
     def _client(self, base_url, limit):
         sdk, kind = self.sdk, "Async" if self.backend else ""
@@ -89,6 +116,35 @@ class Api:
             case _:
                 return answer.content[0].text
 
+    def piece(self, item) -> str:
+        """Return what an item of a stream adds to the text."""
+        match self.endpoint:
+            case "chat":
+                return (item.choices[0].delta.content or "") if item.choices else ""
+            case "responses":
+                return item.delta if item.type == "response.output_text.delta" else ""
+            case _:
+                return item.delta.text if item.type == "content_block_delta" else ""
+
+
+@attrs.frozen
+class Streamed:
+    """What came of a stream: its items, and the error that ended it if one did."""
+
+    api: Api
+    items: list
+    error: Exception | None = None
+
+    @property
+    def pieces(self):
+        """The pieces of the text."""
+        return [piece for piece in map(self.api.piece, self.items) if piece]
+
+    @property
+    def text(self):
+        """All of the text."""
+        return "".join(self.pieces)
+
 
 KINDS = {"sync": None, "asyncio": "asyncio", "trio": "trio"}
 APIS = {
@@ -108,6 +164,12 @@ def api(request):
 def chat_api(request):
     """Chat completions through each kind of client."""
     return Api("chat", request.param)
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def responses_api(request):
+    """Responses through each kind of client."""
+    return Api("responses", request.param)
 
 
 @pytest.fixture(params=KINDS.values(), ids=KINDS)

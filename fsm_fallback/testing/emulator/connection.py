@@ -53,8 +53,9 @@ class Exchange(Protocol):
         """
         ...
 
-    async def wait_for_release(self) -> None:
-        """Return when requests that hang now may go on."""
+    @property
+    def released(self) -> asyncio.Event:
+        """Set when the requests that have arrived by now may go on, wherever they hang."""
         ...
 
 
@@ -194,10 +195,11 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, body: _Body) -> None:
         plan, report = await self._port.exchange.plan(body.head, body.content())
+        released = self._port.exchange.released
         pieces = 0
         try:
             for part in plan.parts:
-                await self._carry_out(part, body.head)
+                await self._carry_out(part, body.head, released)
                 if isinstance(part, Chunk) and part.is_piece:
                     pieces += 1
                     report(pieces, None)
@@ -212,12 +214,12 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         self._read()
 
-    async def _carry_out(self, part: Part, head: Head) -> None:
+    async def _carry_out(self, part: Part, head: Head, released: asyncio.Event) -> None:
         match part:
             case Pause(seconds):
                 await asyncio.sleep(seconds)
             case Hold():
-                await self._port.exchange.wait_for_release()
+                await released.wait()
             case Whole():
                 self._write_whole(part, head)
             case Begin():

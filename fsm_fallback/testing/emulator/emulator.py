@@ -101,8 +101,8 @@ class Emulator:
         Does nothing if it was stopped before or never started.
 
         Raises:
-            BaseException: What a responder raised, as it is, or the error of a step that does not fit its
-                request; an exception group of several.
+            BaseException: What a responder raised, as it is, or a `ConfigurationError` of a step
+                that did not fit its request; an exception group of several.
             RuntimeError: If a responder still runs 5 s after its client has left.
         """
         thread, self._thread, self._is_stopped = self._thread, None, True

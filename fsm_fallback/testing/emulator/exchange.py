@@ -66,12 +66,13 @@ class ProviderExchange:
         except Exception as error:  # noqa: BLE001  # kept, and raised by Emulator.stop
             return self._fail(error, number), _report_nothing
 
-    async def wait_for_release(self) -> None:
-        """Return when `release` is called."""
-        await self._released.wait()
+    @property
+    def released(self) -> asyncio.Event:
+        """Set by the next `release`."""
+        return self._released
 
     async def release(self) -> None:
-        """Let the requests that hang now go on."""
+        """Let the requests that have arrived go on, wherever they hang now or would later."""
         self._released.set()
         self._released = asyncio.Event()
 

@@ -147,7 +147,7 @@ class EmulatedProvider:
             self.accept()
 
     def release(self) -> None:
-        """Answer the requests that hang now."""
+        """Answer the requests that hang now, or would later: all that have arrived."""
         self._run(self._exchange.release())
 
     def _release_if_running(self) -> None:
