@@ -189,6 +189,17 @@ def test_a_released_request_is_answered(openai_provider, emulator):
             ask(client.with_options(timeout=0.1))
 
 
+def test_a_release_counts_for_a_request_that_would_hang_later(openai_provider, emulator):
+    """It has arrived, though it is still delayed."""
+    openai_provider.script(Slow(0.05, then=Hang()))
+    with client_of(openai_provider) as client:
+        thread, ends = in_thread(ask, client)
+        emulator.journal.wait_for(1)
+        openai_provider.release()
+        thread.join()
+    assert ends == ["[emulated openai] x"]
+
+
 def test_recovering_releases_what_hangs(openai_provider, emulator):
     """With the answer of a healthy provider."""
     openai_provider.always(Hang())

@@ -280,23 +280,37 @@ def test_a_task_that_is_cancelled_leaves_its_stream(emulator, openai_provider):
     assert ended(emulator) == (1, "left")
 
 
-def test_a_client_that_does_not_read_is_waited_for(emulator, openai_provider):
-    """What it has not read is not sent on and on, so that its leaving is noticed."""
+@pytest.fixture
+def unread(openai_provider):
+    """A large stream whose client has read nothing yet, so that the emulator waits for it."""
     openai_provider.script(Reply(f"{'x' * 100_000} " * 200))
     connection = http.client.HTTPConnection("127.0.0.1", openai_provider.port, timeout=5)
     body = json.dumps({"model": "m", "input": "x", "stream": True})
     connection.request("POST", "/v1/responses", body)
     response = connection.getresponse()
-    response.read(1)
     (sender,) = openai_provider._listener.connections
     give_up_at = time.monotonic() + 5
     while sender._writable.is_set() and time.monotonic() < give_up_at:
         time.sleep(0.002)
     assert openai_provider.requests[0].ended is None
+    yield response, connection
     response.close()
     connection.close()
+
+
+def test_a_client_that_does_not_read_is_waited_for(emulator, unread):
+    """What it has not read is not sent on and on, so that its leaving is noticed."""
+    for each in unread:
+        each.close()
     pieces, how = ended(emulator)
-    assert (0 < pieces < 200, how) == (True, "left")
+    assert (pieces < 200, how) == (True, "left")
+
+
+def test_a_client_that_reads_late_gets_all(emulator, unread):
+    """The emulator goes on as soon as it reads."""
+    response, _ = unread
+    assert response.read().count(b"response.output_text.delta") == 2 * 201
+    assert ended(emulator) == (201, "sent")
 
 
 def test_plain_answers_end_too(emulator, openai_provider):
