@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from fsm_fallback.core.breaker_rows import BreakerState
-from fsm_fallback.core.commands import Admit, Call, Raise, Return
+from fsm_fallback.core.commands import Admit, Call, Emit, Open, Pull, Raise, Return, Wait
 from fsm_fallback.core.table import Table
 from fsm_fallback.spec.acts import BreakerAct
 from fsm_fallback.spec.chain_acts import ChainAct
@@ -191,6 +191,11 @@ _HEARD: Final[Mapping[str, str]] = {
     "begin": "begins",
     "admission": "hears of the breaker",
     "answer": "is answered",
+    "opened": "has a stream",
+    "item": "gets an item",
+    "finish": "has all of its stream",
+    "next": "has handed over what it held",
+    "elapse": "has waited",
     "fault": "hears of a fault",
     "time_out": "cuts the attempt off",
     "abandon": "is left by its caller",
@@ -203,6 +208,14 @@ def _chain_words(act: ChainAct) -> str:
             due = f"asks for {candidate.name!r}"
         case Call(candidate=candidate):
             due = f"calls {candidate.name!r}"
+        case Open(candidate=candidate):
+            due = f"opens the stream of {candidate.name!r}"
+        case Pull(candidate=candidate):
+            due = f"reads on from {candidate.name!r}"
+        case Emit(reset=reset):
+            due = "hands over" if reset is None else "hands over a reset, and what follows"
+        case Wait(seconds=seconds):
+            due = f"waits {seconds:g} s"
         case Return():
             due = "has its answer"
         case Raise(error=error):

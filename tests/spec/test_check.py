@@ -200,7 +200,7 @@ def test_a_chains_history_is_told_with_its_calls():
     assert "call 1 hears of the breaker and calls 'a' [calling]" in found.story()
     assert "call1->>a: fail lease 1 (transient)" in found.mermaid()
     triggers = [record["trigger"] for record in found.records()]
-    assert triggers == ["admit", "offer", "fail", "fault"]
+    assert triggers == ["admit", "fail", "offer", "fault"]
 
 
 def run_pytest(folder, text, table):
