@@ -24,6 +24,7 @@ from fsm_fallback import (
     CountWindow,
     FallbackConfig,
     FallbackProvider,
+    RetryConfig,
     provider,
 )
 from fsm_fallback.testing import Delay, ManualClock, ScriptedProvider
@@ -59,18 +60,36 @@ STEPS = st.one_of(
     PLAIN,
     st.builds(lambda seconds, then: (seconds, then), st.sampled_from([0.5, 2.0, 30.0]), PLAIN),
 )
-CONFIGS = st.builds(
-    FallbackConfig,
-    breaker=st.builds(
-        BreakerConfig,
-        window=st.just(CountWindow(4)),
-        minimum_calls=st.integers(1, 3),
-        open_duration=st.just(4.0),
-        max_open_duration=st.just(8.0),
-    ),
-    deadline=st.sampled_from([None, 5.0, 20.0]),
-    attempt_timeout=st.sampled_from([None, 1.0]),
+BREAKERS = st.builds(
+    BreakerConfig,
+    window=st.just(CountWindow(4)),
+    minimum_calls=st.integers(1, 3),
+    open_duration=st.just(4.0),
+    max_open_duration=st.just(8.0),
 )
+RETRIES = st.builds(
+    RetryConfig,
+    attempts=st.sampled_from([1, 1, 2, 3]),
+    jitter=st.sampled_from(["none", "full"]),
+    max_retry_after=st.sampled_from([0.0, 60.0]),
+)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> FallbackConfig:
+    """Parameters of a chain; only one with a deadline may wait."""
+    deadline = draw(st.sampled_from([None, 5.0, 20.0]))
+    waits = deadline is not None and draw(st.booleans())
+    return FallbackConfig(
+        breaker=draw(BREAKERS),
+        deadline=deadline,
+        attempt_timeout=draw(st.sampled_from([None, 1.0])),
+        retry=draw(RETRIES),
+        when_all_open="wait" if waits else "fail",
+    )
+
+
+CONFIGS = configs()
 
 
 @attrs.frozen
@@ -138,7 +157,14 @@ def test_straight_calls_that_overlap_tell_the_same_story(
     happenings: list[tuple[Any, ...]], config: FallbackConfig
 ) -> None:
     """Late outcomes, trips, operators and cancellation in the midst of calls: records are equal."""
-    config = attrs.evolve(config, deadline=None, attempt_timeout=None)
+    # There is no loop here to wait in.
+    config = attrs.evolve(
+        config,
+        deadline=None,
+        attempt_timeout=None,
+        retry=RetryConfig(),
+        when_all_open="fail",
+    )
     straight = overlap(happenings, config, lambda chain: chain.acall())
     assert straight == overlap(happenings, config, lambda chain: chain.adetailed())
 
