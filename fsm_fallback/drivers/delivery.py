@@ -91,7 +91,8 @@ class Delivery:
         """The stream raised."""
         self.now = self.walk.clock()
         self._tell()
-        return self.link.take_error(self.chain, self.lease, error, self.now)
+        midway = self.reading.has_begun
+        return self.link.take_error(self.chain, self.lease, error, self.now, midway=midway)
 
     def timed_out(self) -> Command:
         """The timer rang."""

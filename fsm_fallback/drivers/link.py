@@ -17,7 +17,7 @@ from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.core.outcome import Fault
+from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.drivers.judging import Flaw
 from fsm_fallback.providers.classifying import fault_of
 from fsm_fallback.providers.faults import classify
@@ -134,13 +134,20 @@ class Link:
 
     # What came of it ------------------------------------------------------------------------
 
-    def take_error(self, chain: Chain, lease: Lease, error: Exception, now: float) -> Command:
-        """Tell breaker and chain of an exception, in the words of the fault table."""
+    def take_error(
+        self, chain: Chain, lease: Lease, error: Exception, now: float, *, midway: bool = False
+    ) -> Command:
+        """Tell breaker and chain of an exception, in the words of the fault table.
+
+        `midway`: in a stream that had given an item; a connection lost then is a stream cut.
+        """
         try:
             meant = self.fault_of(error)
         except BaseException:  # Ctrl-C in a classifier
             self.abandon(chain, lease, now)
             raise
+        if midway and meant.kind is FaultKind.CONNECT:
+            meant = Fault(FaultKind.STREAM, message=meant.message)
         return self.take_fault(chain, lease, meant, error, now)
 
     def tell(self, chain: Chain, asked: Any) -> None:

@@ -38,8 +38,10 @@ class ChainLink(Link):
         if asked is not None:
             chain.inner = asked.trail
 
-    def take_error(self, chain: Chain, lease: Lease, error: Exception, now: float) -> Command:
+    def take_error(
+        self, chain: Chain, lease: Lease, error: Exception, now: float, *, midway: bool = False
+    ) -> Command:
         """As in `Link`; the chain outside hears how it failed."""
         if isinstance(error, ChainFailed):
             chain.inner = error.trail
-        return super().take_error(chain, lease, error, now)
+        return super().take_error(chain, lease, error, now, midway=midway)

@@ -53,14 +53,16 @@ class Reading:
     """One stream, as far as it has been read.
 
     Attributes:
+        has_begun: Whether an item has come.
         usage: The tokens it told of; None while it told none.
     """
 
-    __slots__ = ("_ended", "_expects_end", "_reader", "usage")
+    __slots__ = ("_ended", "_expects_end", "_reader", "has_begun", "usage")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._ended = False
+        self.has_begun = False
         self._expects_end = callable(reader.terminal)
         self.usage: Usage | None = None
 
@@ -71,6 +73,7 @@ class Reading:
 
     def read(self, item: object) -> Piece:
         """What an item is."""
+        self.has_begun = True
         piece = piece_of(item)
         reader = self._reader
         if reader.is_output is not None:
