@@ -20,9 +20,9 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
 ) -> AsyncGenerator[Any, None]:
     """One call, item by item."""
     clock = delivery.walk.clock
+    command = delivery.begin()
     upstream: AsyncUpstream = OwnKind("")
     try:
-        command = delivery.begin()
         while True:
             match command.do:
                 case "admit":

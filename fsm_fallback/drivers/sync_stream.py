@@ -17,9 +17,9 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
     delivery: Delivery, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Generator[Any, None, None]:
     """One call, item by item."""
+    command = delivery.begin()
     upstream = Upstream("")
     try:
-        command = delivery.begin()
         while True:
             match command.do:
                 case "admit":

@@ -78,7 +78,7 @@ class Reading:
         reader = self._reader
         if reader.is_output is not None:
             piece = piece._replace(output=self._ask("is_output", reader.is_output, item))
-        if reader.terminal == AUTO:
+        if isinstance(reader.terminal, str):
             self._ended = self._ended or piece.ends
             self._expects_end = self._expects_end or piece.dialect is not None
         elif reader.terminal is not None and not self._ended:

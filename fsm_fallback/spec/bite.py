@@ -24,7 +24,7 @@ from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.parameters import BreakerConfig
-from fsm_fallback.core.table import Cell, Table, audit
+from fsm_fallback.core.table import Cell, Row, Table, audit
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.spec.breaker_properties import BREAKER_PROPERTIES
 from fsm_fallback.spec.breaker_world import breaker_worlds
@@ -182,7 +182,8 @@ def control(prey: Prey) -> str | None:
 
 def hunt(prey: Prey, mutants: Iterable[Mutant] | None = None) -> Iterator[Fated]:
     """What becomes of each mutant; by default of all there are."""
-    grounds = _grounds(prey)
+    grounds = _grounds(prey, prey.scopes)
+    whole: tuple[_Ground, ...] | None = None  # only equal ones ask for it, and it takes its time
     for mutant in mutants_of(prey.table, prey.model) if mutants is None else mutants:
         model = prey.tabled(mutant.table, mutated(prey.model, mutant.methods), sound=False)
         killer = _killer(prey, model, _nearest(grounds, mutant))
@@ -190,7 +191,10 @@ def hunt(prey: Prey, mutants: Iterable[Mutant] | None = None) -> Iterator[Fated]
         if killer is not None:
             yield Fated(mutant, "killed", killer, is_audited)
             continue
-        difference = tell_apart(prey, model)
+        if whole is None:
+            whole = _grounds(prey, prey.whole)
+        telling = [each.scope for each in (*grounds, *whole) if each.may_tell(mutant)]
+        difference = tell_apart(prey, model, telling)
         fate: Fate = "equal" if difference is None else "survived"
         yield Fated(mutant, fate, difference or "", is_audited)
 
@@ -237,10 +241,13 @@ def _share(
     ]
 
 
-def tell_apart(prey: Prey, model: type) -> str | None:
-    """The first step in which a class differs from the original; None if none does."""
+def tell_apart(prey: Prey, model: type, scopes: Iterable[Scope] | None = None) -> str | None:
+    """The first step in which a class differs from the original; None if none does.
+
+    `scopes`: those in which it may; by default all of them.
+    """
     original = prey.tabled(prey.table, sound=False)
-    for scope in (*prey.scopes, *prey.whole):
+    for scope in (*prey.scopes, *prey.whole) if scopes is None else scopes:
         twins = [
             Twins(one, other)
             for one, other in zip(
@@ -316,28 +323,42 @@ class _Ground:
     """A scope as the original leaves it: where it fires, and what trying it costs."""
 
     scope: Scope
+    rows: frozenset[Row]
     cells: frozenset[Cell]
     steps: int
 
+    def distance(self, mutant: Mutant) -> int:
+        """0 where a row fires that the mutant is of, 1 where its cell is tried, 2 for elsewhere."""
+        if mutant.rows & self.rows:
+            return 0
+        if not mutant.cells or mutant.cells & self.cells:
+            return 1
+        return 2
 
-def _grounds(prey: Prey) -> tuple[_Ground, ...]:
+    def may_tell(self, mutant: Mutant) -> bool:
+        """Whether the mutant may differ from the original here."""
+        return self.distance(mutant) < (1 if mutant.rows else 2)
+
+
+def _grounds(prey: Prey, scopes: tuple[Scope, ...]) -> tuple[_Ground, ...]:
     """Where the original fires in each scope."""
     rows = dict(prey.table.numbered())
     grounds = []
-    for scope in prey.scopes:
+    for scope in scopes:
         found = _explored(prey, scope, prey.tabled(prey.table, sound=False), prey.properties)
-        cells = frozenset(
-            rows[row_id].cell for machine, row_id in found.rows if machine == prey.table.name
+        fired = frozenset(
+            rows[row_id] for machine, row_id in found.rows if machine == prey.table.name
         )
-        grounds.append(_Ground(scope, cells, found.transitions))
+        cells = frozenset(row.cell for row in fired)
+        grounds.append(_Ground(scope, fired, cells, found.transitions))
     return tuple(grounds)
 
 
 def _nearest(grounds: tuple[_Ground, ...], mutant: Mutant) -> tuple[Scope, ...]:
     """All scopes, those first in which the mutant may make a difference, and the cheap ones."""
 
-    def distance(ground: _Ground) -> tuple[bool, int]:
-        return bool(mutant.cells) and not mutant.cells & ground.cells, ground.steps
+    def distance(ground: _Ground) -> tuple[int, int]:
+        return ground.distance(mutant), ground.steps
 
     return tuple(ground.scope for ground in sorted(grounds, key=distance))
 

@@ -30,12 +30,14 @@ class Mutant:
         table: The rows.
         methods: What the model does otherwise, by name.
         cells: Where it may make a difference; empty where nobody knows.
+        rows: The rows of the original of which one has to fire before it can; empty as above.
     """
 
     id: str
     table: Table
     methods: Mapping[str, Method] = attrs.field(factory=dict, eq=False, repr=False)
     cells: frozenset[Cell] = attrs.field(default=frozenset(), eq=False, repr=False)
+    rows: frozenset[Row] = attrs.field(default=frozenset(), eq=False, repr=False)
 
 
 def mutants_of(table: Table, model: type) -> Iterator[Mutant]:
@@ -43,19 +45,25 @@ def mutants_of(table: Table, model: type) -> Iterator[Mutant]:
     for position, row in enumerate(table.rows):
         for what, rows, methods in _of_row(table, model, position, row):
             changed = attrs.evolve(table, rows=rows)
-            yield Mutant(f"{row_name(row)}: {what}", changed, methods, frozenset({row.cell}))
+            fires = frozenset() if what in _BY_GUARD else frozenset({row})
+            name = f"{row_name(row)}: {what}"
+            yield Mutant(name, changed, methods, frozenset({row.cell}), fires)
     for name in _guards_of(table, model):
         for what, method in _off_by_one(model, name):
             cells = frozenset(row.cell for row in table.rows if row.guard == name)
             yield Mutant(f"guard {name}: {what}", table, {name: method}, cells)
     for name in dict.fromkeys(name for row in table.rows for name in row.actions):
-        cells = frozenset(row.cell for row in table.rows if name in row.actions)
-        yield Mutant(f"action {name}: does nothing", table, {name: _nothing}, cells)
+        of = frozenset(row for row in table.rows if name in row.actions)
+        cells = frozenset(row.cell for row in of)
+        yield Mutant(f"action {name}: does nothing", table, {name: _nothing}, cells, of)
     for name, check in UNCHECKED:
         if hasattr(model, name):
             unchecked = _without(check, name, getattr(model, name))
             yield Mutant(f"{name}: without {check}", table, {name: unchecked})
 
+
+_BY_GUARD: Final = ("always", "guard negated")
+"""What makes a difference where the row does not fire, too."""
 
 UNCHECKED: Final = (
     ("_take_back", "lease.generation != self.current.number"),

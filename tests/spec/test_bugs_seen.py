@@ -132,6 +132,7 @@ class TellsNoTimeOut(Chain):
     """An attempt whose timer rang is told without an error."""
 
     def attempted(self):
+        """As the class says."""
         name, number, fault, error, *rest = super().attempted()
         return (name, number, fault, None if isinstance(error, TimeoutError) else error, *rest)
 
