@@ -131,8 +131,15 @@ class Chain(ChainModel):
         return self._call()
 
     def answer(self, now: float) -> Command:
-        """The candidate answered; the stream that was held back whole ended as it should."""
-        return self._succeed(ANSWER, now)
+        """The candidate answered."""
+        self.now = now
+        self.facts = NOTHING
+        if self._fault is not None:
+            self._fault = self._error = None
+        self._end_attempt(ANSWER)
+        if self.budgeted:
+            self._give_back()
+        return _RETURN
 
     def opened(self, now: float) -> Command:
         """The candidate's stream is there."""
@@ -176,8 +183,16 @@ class Chain(ChainModel):
         return None
 
     def finish(self, now: float) -> Command:
-        """The stream ended as it should."""
-        return self._succeed(FINISH if self.state is S.STREAMING else ANSWER, now)
+        """The stream ended as it should; one that was held back whole is an answer."""
+        if self.state is not S.STREAMING:
+            return self.answer(now)
+        self.now = now
+        self.facts = NOTHING
+        self._forget_fault()
+        self._end_attempt(FINISH)
+        if self.budgeted:
+            self._give_back()
+        return _RETURN
 
     def weighed(self, fault: Fault, now: float) -> Fault:
         """What to settle the lease with, for a fault that comes now.
@@ -201,26 +216,31 @@ class Chain(ChainModel):
         """
         self.now = now
         self._error = error
-        self._fault = weighed = self.weighed(fault, now)
-        if self.budgeted:
-            self._give_back()
         if self.deadline is not None and fault.kind is _TIMEOUT and now >= self.deadline:
+            self._fault = weighed = self.weighed(fault, now)
             had, fair = self._fairness(now)
+            handed_over = self.seen_of is not None
             self.facts = {
                 "now": now,
                 "deadline": self.deadline,
                 "had": had,
                 "fair": fair,
-                "handed_over": self.seen_of is not None,
+                "handed_over": handed_over,
             }
+            if self.budgeted:
+                self._give_back()
             self._end_attempt(EXPIRE)
-        elif self.state is S.STREAMING:
+            return weighed, self.next(now)
+        self._fault = fault
+        if self.budgeted:
+            self._give_back()
+        if self.state is S.STREAMING:
             self.facts = {**self._facts_of(fault), "policy": self._stream.policy}
             self._end_attempt(CUT)
         else:
             self.facts = self._facts_of(fault)
             self._end_attempt(FAULT)
-        return weighed, self.next(now)
+        return fault, self.next(now)
 
     def lateness(self, now: float) -> tuple[Fault, Exception]:
         """What it means that the timer of the attempt, or of its stream, rang."""
@@ -363,11 +383,12 @@ class Chain(ChainModel):
     def _facts_of(self, fault: Fault) -> Facts:
         """What the guards compare, measured once."""
         facts = _FAULT_FACTS[fault.kind]
-        if facts["fail_over"] == A_LARGER_ONE:
+        fail_over = facts["fail_over"]
+        if fail_over == A_LARGER_ONE:
             facts = {**facts, "larger_left": self._larger_left()}
         if self.seen_of is not None:
             facts = {**facts, "handed_over": True}
-        if self.rules.retry.attempts > 1 and facts["fail_over"] != NO_ONE_ELSE:
+        if self.rules is not PLAIN and self.rules.retry.attempts > 1 and fail_over != NO_ONE_ELSE:
             facts = {**facts, **self._retry_facts(fault)}
         return facts
 
@@ -440,16 +461,6 @@ class Chain(ChainModel):
 
     # Firing ---------------------------------------------------------------------------------
 
-    def _succeed(self, event: CompiledEvent, now: float) -> Command:
-        self.now = now
-        self.facts = NOTHING
-        if self._fault is not None:
-            self._forget_fault()
-        self._end_attempt(event)
-        if self.budgeted:
-            self._give_back()
-        return _RETURN
-
     def _forget_fault(self) -> None:
         self._fault = self._error = None
 
@@ -462,31 +473,42 @@ class Chain(ChainModel):
         self._fire(SKIP, skip.provider, skip.cause, skip.reason)
 
     def _end_attempt(self, event: CompiledEvent) -> None:
+        record = self.record
+        if record is None:
+            event.fire(self)
+            return
         candidate: Any = self.candidates[self.position]
         lease: Any = self.lease
-        was_streaming = self.state is S.STREAMING
-        row: Row = event.fire(self).row
-        if self.record is None:
-            return
-        told = (
-            self.now,
-            row,
-            self.attempts,
-            candidate.name,
-            lease.generation,
-            lease.number,
-            self._fault,
-            self.facts,
-            len(self.candidates) - self.position,
-            self.told,
-        )
-        # Ten times as fast as AttemptStep(...), and every call makes one.
-        if was_streaming:
+        if self.state is S.STREAMING:
+            row: Row = event.fire(self).row
+            of = (self.name, self.call, self.now, row, self.attempts, candidate.name)
+            left = len(self.candidates) - self.position
+            came = (lease.generation, lease.number, self._fault, self.facts, left, self.told)
             self.told += 1
-            self.record(_new(StreamStep, (self.name, self.call, *told)))
-        else:
-            self.told += 2
-            self.record(_new(AttemptStep, (self.name, self.call, lease.admitted_at, *told)))
+            record(StreamStep(*of, *came))
+            return
+        row = event.fire(self).row
+        # Ten times as fast as AttemptStep(...), and every call makes one.
+        step = _new(
+            AttemptStep,
+            (
+                self.name,
+                self.call,
+                lease.admitted_at,
+                self.now,
+                row,
+                self.attempts,
+                candidate.name,
+                lease.generation,
+                lease.number,
+                self._fault,
+                self.facts,
+                len(self.candidates) - self.position,
+                self.told,
+            ),
+        )
+        self.told += 2
+        record(step)
 
     def _fire(
         self,

@@ -91,8 +91,9 @@ async def drive(  # noqa: C901, PLR0912  # a case for each command
                     scope = timer(walk.clock, command.timeout)
                     try:
                         with scope:
-                            came = await link.ask(lease, args, kwargs, command.timeout)
-                            value = link.received(chain, came)
+                            value = await link.ask(lease, args, kwargs, command.timeout)
+                            if link.is_chain:
+                                value = link.received(chain, value)
                             flaw = (
                                 None if accept is None else await aflaw_of(accept, value, link.name)
                             )

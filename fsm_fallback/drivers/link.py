@@ -90,6 +90,8 @@ class Link:
         reader: Reads the items of its streams.
     """
 
+    is_chain: ClassVar[bool] = False
+
     name: str
     context_window: int | None
     circuit: Admits
@@ -111,10 +113,6 @@ class Link:
         The chain is no argument: errors lead back to this frame, and the chain keeps them.
         """
         return self.call(*args, **self.keywords(kwargs, timeout))
-
-    def received(self, chain: Chain, came: Any) -> Any:  # noqa: ARG002  # for links that tell more
-        """The answer in what `ask` gave, or in what was awaited."""
-        return came
 
     def opens_at(self, now: float) -> float:
         """When its breaker may admit."""
@@ -157,7 +155,8 @@ class Link:
         self, chain: Chain, lease: Lease, fault: Fault, error: Exception, now: float
     ) -> Command:
         """Tell breaker and chain of a fault; the breaker first: the chain asks how it stands."""
-        self.circuit.settle_fault(lease, chain.weighed(fault, now), now)
+        weighed = fault if chain.deadline is None else chain.weighed(fault, now)
+        self.circuit.settle_fault(lease, weighed, now)
         return chain.fault(fault, error, now)[1]
 
     def take_time_out(self, chain: Chain, lease: Lease, now: float) -> Command:

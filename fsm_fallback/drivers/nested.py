@@ -18,6 +18,8 @@ from fsm_fallback.errors import ChainFailed
 class ChainLink(Link):
     """A chain that is called, plain or awaited; its `call` takes seconds, arguments, keywords."""
 
+    is_chain = True
+
     def ask(
         self,
         lease: Lease,  # noqa: ARG002  # as in Link
@@ -29,7 +31,7 @@ class ChainLink(Link):
         return self.call(timeout, args, kwargs)
 
     def received(self, chain: Chain, came: Any) -> Any:
-        """The answer; the chain outside hears how it came about."""
+        """The answer in what was asked for; the chain outside hears how it came about."""
         chain.inner = came.trail
         return came.value
 

@@ -83,8 +83,9 @@ def drive(  # noqa: C901, PLR0912  # a case for each command
                 case "call":
                     link, lease = command.candidate, command.lease
                     try:
-                        came = link.ask(lease, args, kwargs, command.timeout)
-                        value = link.received(chain, came)
+                        value = link.ask(lease, args, kwargs, command.timeout)
+                        if link.is_chain:
+                            value = link.received(chain, value)
                         flaw = None if accept is None else flaw_of(accept, value, link.name)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         now = walk.clock()
