@@ -9,13 +9,14 @@ JOBS ?= 1
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types contracts unit coverage proofs bite previous bench scenarios mutants diagrams clean
+.PHONY: help demo test lint types contracts unit coverage proofs bite deep previous bench scenarios mutants diagrams clean
 
 help:
 	@echo "make demo   set up, then run the scripted outage on loopback (about 20 s)"
 	@echo "make test   set up, then lint, types, import contracts, tests and specs"
 	@echo "make coverage  set up, then measure which lines the tests reach"
 	@echo "make bite   set up, then hunt every mutant of the tables (about a minute)"
+	@echo "make deep   set up, then draw more and explore more, for a night"
 	@echo "make bench  set up, then print the speed ratios of docs/benchmarks.md"
 	@echo "make scenarios  set up, then print what seven libraries' breakers do in the same scenarios"
 	@echo "make mutants  set up, then write docs/evidence.md: which changes of the core no test notices"
@@ -80,6 +81,11 @@ proofs: $(VENV)/dev.stamp
 
 bite: $(VENV)/dev.stamp
 	$(BIN)/python -m fsm_fallback spec bite --equivalent specs/equivalent.toml --jobs 2
+
+# For a night: more examples, and larger scopes.
+deep: $(VENV)/dev.stamp
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest specs -n 2
+	$(BIN)/python -m fsm_fallback spec check --profile deep
 
 previous: $(PREVIOUS)/stamp
 	$(PREVIOUS)/bin/python -m pytest tests/providers/test_sdk_errors.py
