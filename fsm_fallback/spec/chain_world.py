@@ -36,7 +36,7 @@ from fsm_fallback.spec.breaker_world import (
 )
 from fsm_fallback.spec.chain_acts import ChainAct, ChainStanding, StreamNotes, chain_standing
 from fsm_fallback.spec.chain_reckoning import left_after_waiting, retry_wait
-from fsm_fallback.spec.scope import Scope
+from fsm_fallback.spec.scope import ITEMS, Scope
 
 Act = BreakerAct | ChainAct
 
@@ -57,7 +57,7 @@ OUT: Final = (Call, Open, Pull)
 _COMES_BACK: Final[Mapping[type[Command], tuple[str, ...]]] = {
     Call: ("answer",),
     Open: ("opened",),
-    Pull: ("output", "noise", "end", "cut short"),
+    Pull: ITEMS,
 }
 
 
@@ -473,7 +473,8 @@ class ChainWorld:
             yield Move("call")
         for who, call in enumerate(self.out):
             yield from self._moves_of(call, who)
-            yield Move("leave", who)
+            if self.scope.leaves:
+                yield Move("leave", who)
         soonest = min((t for t in self._boundaries() if t > self.now), default=None)
         if soonest is not None:
             if soonest - TICK > self.now and self.scope.deadline is not None:
@@ -490,7 +491,9 @@ class ChainWorld:
             if self.now >= call.chain.wake_at:
                 yield Move("elapse", who)
         elif isinstance(command, OUT):
-            yield from (Move(what, who) for what in _COMES_BACK[type(command)])
+            for what in _COMES_BACK[type(command)]:
+                if what not in ITEMS or what in self.scope.items:
+                    yield Move(what, who)
             for kind in self.scope.faults:
                 yield Move(kind.value, who)
             if command.timeout is not None and self.now >= call.asked_at + command.timeout:

@@ -50,6 +50,11 @@ _FAULTS = Bound(
     lambda v: isinstance(v, tuple) and all(isinstance(kind, FaultKind) for kind in v),
     "a tuple of FaultKinds",
 )
+ITEMS: Final = ("output", "noise", "end", "cut short")
+_ITEMS = Bound(
+    lambda v: isinstance(v, tuple) and all(each in ITEMS for each in v),
+    f"a tuple of {', '.join(ITEMS)}",
+)
 _FEW = Bound(
     lambda v: isinstance(v, int) and is_count(v, 1) and v <= MOST_CALLERS, f"1 to {MOST_CALLERS}"
 )
@@ -71,6 +76,8 @@ class Scope:
         places: How many retries the budget affords at once.
         waits: Whether calls wait for a breaker where all refuse.
         stream: How streams are handed over; None for calls with one answer.
+        items: What streams may give: `"output"`, `"noise"`, `"end"`, `"cut short"`.
+        leaves: Whether callers may leave.
         windows: The context windows of the providers, in order; None for one that does not tell.
         rules_out: Whether the strategy rules the second provider out, for want of a need.
         series: How many openings, or holds, in a row are told apart.
@@ -96,6 +103,8 @@ class Scope:
     stream: StreamConfig | None = bounded(
         instance_of(StreamConfig, "a StreamConfig").or_none(), None
     )
+    items: tuple[str, ...] = bounded(_ITEMS, ITEMS)
+    leaves: bool = bounded(FLAG, default=True)
     windows: tuple[int | None, ...] = (8, None, 32)
     rules_out: bool = False
     series: int = bounded(COUNT, 2)
@@ -140,6 +149,8 @@ class Scope:
             parts.append(f"{self.retry.attempts} tries each")
         if self.waits:
             parts.append("calls wait")
+        if not self.leaves:
+            parts.append("nobody leaves")
         if self.operators:
             parts.append("operators")
         if self.again:

@@ -220,6 +220,8 @@ CHAIN_SCOPES: Final[dict[str, Scope]] = {
         config=_SLOW_TO_TRIP,
         series=1,
         stream=StreamConfig(policy="restart"),
+        items=("output",),
+        leaves=False,
         retry=attrs.evolve(_RETRY, attempts=2),
         deadline=2.0,
         depth=13,
