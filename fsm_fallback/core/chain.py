@@ -456,8 +456,7 @@ class Chain(ChainModel):
 
     def _reset(self, before: str) -> StreamReset:
         """What tells the caller that another stream begins."""
-        broken = next(note for note in reversed(self.notes) if note[0] == before)  # type: ignore[index]
-        return StreamReset(self.candidate.name, before, broken[2])  # type: ignore[index,misc]
+        return StreamReset(self.candidate.name, before, self.latest_of(before)[2])
 
     # Firing ---------------------------------------------------------------------------------
 

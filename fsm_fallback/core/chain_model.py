@@ -161,7 +161,7 @@ class ChainModel:
         reopens: Any = self.facts["reopens"]
         self.wake_at = reopens
         self.candidates = self.refused()
-        self.resume_at = 0
+        self.position = self.resume_at = 0
 
     def rewind(self) -> None:
         """Go back to whom we waited for."""
@@ -240,6 +240,10 @@ class ChainModel:
     def tries_of(self, name: str) -> int:
         """How often a candidate has been called, the attempt that is out not counted."""
         return sum(1 for note in self.notes if _is_attempt(note) and note[0] == name)
+
+    def latest_of(self, name: str) -> Attempted:
+        """The latest attempt of a candidate that has been called."""
+        return next(each for each in reversed(self.notes) if _is_attempt(each) and each[0] == name)
 
     def refused(self) -> tuple[Candidate, ...]:
         """The candidates that were never called because their breakers refused, in order."""

@@ -187,3 +187,72 @@ class TestDeadlines:
         assert (fault.outcome is Outcome.NEUTRAL) == (kind is K.CANCELLED)
         assert isinstance(command.error, DeadlineExceeded)
         assert command.error.trail[-1].fault is fault
+
+
+class TestStreams:
+    """A stream cut by the deadline speaks against its provider only if it had a fair time."""
+
+    @pytest.mark.parametrize(
+        ("stream", "attempt_timeout", "since", "kind"),
+        [
+            ({}, None, 5.0, K.TIMEOUT),
+            ({}, None, 5.5, K.CANCELLED),
+            ({"first_output_timeout": 2.0}, 4.0, 8.0, K.TIMEOUT),
+            ({"first_output_timeout": 2.0}, 4.0, 8.5, K.CANCELLED),
+            ({}, 4.0, 6.0, K.TIMEOUT),
+            ({}, 4.0, 6.5, K.CANCELLED),
+            ({"first_output_timeout": 8.0}, 4.0, 5.0, K.TIMEOUT),
+            ({"first_output_timeout": 8.0}, 4.0, 5.5, K.CANCELLED),
+            ({"idle_timeout": 1.0}, None, 5.5, K.CANCELLED),
+        ],
+    )
+    def test_before_output_it_is_that_to_the_first(
+        self, start, stream, attempt_timeout, since, kind
+    ):
+        """Or half of the deadline, from its admission on; noise is no output."""
+        call = start("a", stream=stream, deadline=10.0, attempt_timeout=attempt_timeout)
+        call.at(since).open()
+        call.at(9.9).noise()
+        call.at(10.0).ring()
+        assert call.trail[0].fault.kind is kind
+        assert (call.trail[0].fault.outcome is Outcome.NEUTRAL) == (kind is K.CANCELLED)
+
+    @pytest.mark.parametrize(
+        ("idle", "spoke", "kind"),
+        [
+            (None, 5.0, K.TIMEOUT),
+            (None, 5.5, K.CANCELLED),
+            (2.0, 8.0, K.TIMEOUT),
+            (2.0, 8.5, K.CANCELLED),
+            (8.0, 5.0, K.TIMEOUT),
+            (8.0, 5.5, K.CANCELLED),
+        ],
+    )
+    @pytest.mark.parametrize("policy", ["raise", "buffer"])
+    def test_of_a_stream_that_has_spoken_it_is_its_idle_time_since_it_spoke_last(
+        self, start, policy, idle, spoke, kind
+    ):
+        """Or half of the deadline; the time to the first output counts no more."""
+        stream = {"policy": policy, "idle_timeout": idle, "first_output_timeout": 0.5}
+        call = start("a", stream=stream, deadline=10.0, attempt_timeout=0.5)
+        call.open()
+        call.output()
+        call.at(spoke).noise()
+        fault, _ = call.lateness(10.0)
+        assert call.weighed(fault, 10.0).kind is kind
+        call.at(10.0).ring()
+        assert call.trail[0].fault.kind is kind
+
+    def test_one_tick_before_the_deadline_every_time_out_counts(self, start):
+        """It is the attempt's own."""
+        call = start("a", stream={}, deadline=10.0)
+        call.at(9.0).open()
+        late = Fault(K.TIMEOUT)
+        assert call.weighed(late, math.nextafter(10.0, 0.0)) is late
+        assert call.weighed(late, 10.0).kind is K.CANCELLED
+
+    def test_any_other_fault_counts_as_it_is(self, start):
+        """It was not the deadline that ended it."""
+        call = start("a", stream={}, deadline=10.0)
+        call.at(9.5).open()
+        assert call.weighed(DOWN, 10.0) is DOWN

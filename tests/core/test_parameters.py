@@ -53,6 +53,44 @@ BAD_CHAINS = {
     "strategy": [None, "sequential", Sequential],
     "audit": ["loud", "", "MOVES", None, True, ["moves"]],
 }
+BAD_RETRIES = {
+    "attempts": COUNTS + NO_NUMBERS,
+    "backoff": SECONDS + NO_NUMBERS,
+    "factor": [0, 0.99, -2, 1001, *NO_NUMBERS],
+    "max_backoff": SECONDS + NO_NUMBERS,
+    "jitter": ["half", "", "FULL", None, True, 0.1, ["full"]],
+    "max_retry_after": [-1, -5e-324, *NO_NUMBERS],
+    "long_wait": [-1, -5e-324, *NO_NUMBERS],
+    "bad_responses": [0, 1, "yes", None],
+    "budget": [-0.1, 1.01, 2, *NO_NUMBERS],
+    "budget_floor": [-1, 1.0, 2.5, *NO_NUMBERS],
+}
+BAD_STREAMS = {
+    "policy": ["drop", "", "RAISE", None, True, ["raise"]],
+    "first_output_timeout": SECONDS + [value for value in NO_NUMBERS if value is not None],
+    "idle_timeout": SECONDS + [value for value in NO_NUMBERS if value is not None],
+    "buffer_items": COUNTS + NO_NUMBERS,
+    "buffer_bytes": COUNTS + NO_NUMBERS,
+}
+GOOD_RETRIES = {
+    "attempts": [1, 10_000],
+    "backoff": [5e-324, 1, 1e300],
+    "factor": [1, 1.0, 1000],
+    "max_backoff": [5e-324, 1e300],
+    "jitter": ["full", "equal", "none"],
+    "max_retry_after": [0, 0.0, 1e300],
+    "long_wait": [0, 0.0, 1e300],
+    "bad_responses": [True, False],
+    "budget": [0, 0.0, 5e-324, 1, 1.0],
+    "budget_floor": [0, 1, 10_000],
+}
+GOOD_STREAMS = {
+    "policy": ["raise", "restart", "buffer"],
+    "first_output_timeout": [None, 5e-324, 1e300],
+    "idle_timeout": [None, 5e-324, 1e300],
+    "buffer_items": [1, 10_000],
+    "buffer_bytes": [1, 1 << 40],
+}
 GOOD_BREAKERS = {
     "window": [CountWindow(10), TimeWindow(5e-324, 1), TimeWindow(1e300, 1_000)],
     "failure_ratio": [1, 1.0, 5e-324],
@@ -77,6 +115,14 @@ GOOD_BREAKERS = {
 def cases(table):
     """Every field with every value."""
     return [(field, value) for field, values in table.items() for value in values]
+
+
+PARTS = [(RetryConfig, BAD_RETRIES, GOOD_RETRIES), (StreamConfig, BAD_STREAMS, GOOD_STREAMS)]
+
+
+def cases_of_parts(which):
+    """As `cases`, of retries and streams: those to be refused, or those to be taken."""
+    return [(part[0], *case) for part in PARTS for case in cases(part[which])]
 
 
 def problems_of(config, **parameters):
@@ -107,8 +153,44 @@ def test_a_chains_parameter_that_cannot_work_is_refused(field, value):
     assert problem.startswith(f"FallbackConfig.{field} is {shown(value)}; give ")
 
 
+@pytest.mark.parametrize(("config", "field", "value"), cases_of_parts(1))
+def test_a_parameter_of_retries_or_streams_that_cannot_work_is_refused(config, field, value):
+    """The message names the field, the value and the remedy, once."""
+    (problem,) = problems_of(config, **{field: value})
+    assert problem.startswith(f"{config.__name__}.{field} is {shown(value)}; give ")
+
+
+@pytest.mark.parametrize(("config", "field", "value"), cases_of_parts(2))
+def test_a_parameter_of_retries_or_streams_at_its_bound_is_taken(config, field, value):
+    """As it was given."""
+    assert getattr(config(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(("config", "bad"), [part[:2] for part in PARTS])
+def test_all_problems_of_retries_or_streams_are_named_at_once(config, bad):
+    """One per field, in the order of the fields."""
+    problems = problems_of(config, **{field: values[0] for field, values in bad.items()})
+    assert [problem.split()[0] for problem in problems] == [
+        f"{config.__name__}.{field}" for field in bad
+    ]
+
+
+def test_a_chain_that_waits_needs_a_deadline():
+    """It might wait for ever; by default it does not wait."""
+    (problem,) = problems_of(FallbackConfig, when_all_open="wait")
+    assert problem == (
+        "FallbackConfig.when_all_open is 'wait' and deadline None, so that a call might wait for "
+        "ever; give a deadline"
+    )
+    assert FallbackConfig(when_all_open="wait", deadline=5.0).when_all_open == "wait"
+    assert FallbackConfig(when_all_open="fail").deadline is None
+
+
 def test_every_field_is_tried():
     """A new parameter needs its bound, and its line here."""
+    for config, *tables in PARTS:
+        names = [field.name for field in attrs.fields(config)]
+        assert [list(table) for table in tables] == [names, names]
     assert list(BAD_BREAKERS) == [field.name for field in attrs.fields(BreakerConfig)]
     assert list(BAD_CHAINS) == [field.name for field in attrs.fields(FallbackConfig)]
 
@@ -195,6 +277,27 @@ def test_the_defaults_are_those_of_the_design():
     chain = FallbackConfig()
     assert (chain.deadline, chain.attempt_timeout, chain.audit) == (None, None, "moves")
     assert (chain.breaker, chain.strategy) == (BreakerConfig(), Sequential())
+    assert (chain.retry, chain.stream) == (RetryConfig(), StreamConfig())
+    assert chain.when_all_open == "fail"
+    assert attrs.asdict(RetryConfig()) == {
+        "attempts": 1,
+        "backoff": 0.5,
+        "factor": 2.0,
+        "max_backoff": 8.0,
+        "jitter": "full",
+        "max_retry_after": 60.0,
+        "long_wait": 1.0,
+        "bad_responses": False,
+        "budget": 0.2,
+        "budget_floor": 3,
+    }
+    assert attrs.asdict(StreamConfig()) == {
+        "policy": "raise",
+        "first_output_timeout": None,
+        "idle_timeout": None,
+        "buffer_items": 64,
+        "buffer_bytes": 256 * 1024,
+    }
 
 
 def test_a_time_window_bounds_no_minimum_of_calls():
@@ -232,12 +335,31 @@ def test_a_probe_in_a_chain_is_overdue_soon_after_its_attempt(parameters, second
     assert FallbackConfig(**parameters).breaker_in_chain.probe_timeout == seconds
 
 
+@pytest.mark.parametrize(
+    ("parameters", "seconds"),
+    [
+        ({}, 600.0),
+        ({"attempt_timeout": 5.0}, 600.0),
+        ({"attempt_timeout": 5.0, "breaker": BreakerConfig(probe_timeout=3.0)}, 3.0),
+        ({"attempt_timeout": 5.0, "breaker": BreakerConfig(probe_stream_timeout=9.0)}, 9.0),
+        ({"breaker": BreakerConfig(probe_timeout=3.0, probe_stream_timeout=9.0)}, 9.0),
+    ],
+)
+def test_a_probe_that_streams_in_a_chain_keeps_its_time(parameters, seconds):
+    """It is under no limit of an attempt once it has given output."""
+    assert FallbackConfig(**parameters).breaker_in_chain.stream_timeout == seconds
+
+
 def test_a_configuration_cannot_be_changed():
     """What runs keeps its numbers."""
     with pytest.raises(AttributeError):
         BreakerConfig().jitter = 0.5
     with pytest.raises(AttributeError):
         FallbackConfig().deadline = 5.0
+    with pytest.raises(AttributeError):
+        RetryConfig().attempts = 2
+    with pytest.raises(AttributeError):
+        StreamConfig().policy = "buffer"
 
 
 def test_parameters_go_by_name_only():
@@ -246,6 +368,10 @@ def test_parameters_go_by_name_only():
         BreakerConfig(CountWindow(10))
     with pytest.raises(TypeError):
         FallbackConfig(BreakerConfig())
+    with pytest.raises(TypeError):
+        RetryConfig(3)
+    with pytest.raises(TypeError):
+        StreamConfig("buffer")
 
 
 @pytest.mark.parametrize(
