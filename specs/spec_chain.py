@@ -1,241 +1,183 @@
 """The chain's claims, on the real core: several calls at once over the same breakers.
 
+Calls for one answer and for a stream, with retries and without, that wait for breakers or do not.
+
 Guarantees (specs/README.md): 1 an open breaker is never called; 2 all errors are preserved, in
-order, as objects; 3 every lease is settled once; 7 one final state, and nothing called after it;
-8 neutral outcomes change nothing; 9 the chain ends by its deadline.
+order, as objects; 3 every lease is settled once, and every place in the budget given back once;
+7 one final state, and nothing called after it; 8 neutral outcomes change nothing; 9 the chain ends
+by its deadline, and no wait goes beyond it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-import attrs
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    consumes,
-    invariant,
-    multiple,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 from transitions import MachineError
 
-from fsm_fallback import (
-    AllProvidersFailed,
-    Attempt,
-    BreakerConfig,
-    BreakerState,
-    CountWindow,
-    DeadlineExceeded,
-    Fault,
-    FaultKind,
-    Outcome,
-    RequestRejected,
-    Skip,
-)
-from fsm_fallback.core.breaker import Breaker
-from fsm_fallback.core.chain import MACHINE, Chain, ChainEvent
+from fsm_fallback import Fault, FaultKind, Skip
+from fsm_fallback.core.chain import MACHINE
 from fsm_fallback.core.chain_rows import CHAIN, FINAL, ChainState
-from fsm_fallback.core.commands import Admit, Call, Command, Raise, Return
-from fsm_fallback.core.events import AttemptStep
-from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.spec.floors import CoverageFloor
+from fsm_fallback.core.commands import Admit, Call, Emit, Open, Pull, Wait
+from fsm_fallback.core.rules import Rules
+from specs.walked_calls import CONFIG, FLOOR, PLACES, Walking
+from specs.walked_streams import RETRIES, SAMPLES, SHOWN, STREAMS
 
-FLOOR = CoverageFloor(CHAIN)
-OFFER = CHAIN.cell(ChainState.SELECTING, "offer")[0]
-REJECTING = (FaultKind.CALLER, FaultKind.CONTENT, FaultKind.CONTEXT)
-ENDINGS = st.one_of(  # None: an answer
-    st.none(), st.just(FaultKind.TRANSIENT), st.sampled_from(REJECTING), st.sampled_from(FaultKind)
+REJECTING: Final = (FaultKind.CALLER, FaultKind.CONTENT, FaultKind.CONTEXT)
+KINDS: Final = st.sampled_from(FaultKind)
+TAKES: Final = st.sampled_from([0.0, 0.0, 1.0])
+REPORTS: Final = st.sampled_from(
+    [
+        *("output", "output", "noise", "end", "cut short", "late", "refused"),
+        *(FaultKind.TRANSIENT, FaultKind.TRANSIENT, FaultKind.RATE_LIMIT, *REJECTING),
+    ]
 )
-CONFIG = BreakerConfig(
-    window=CountWindow(3),
-    minimum_calls=2,
-    open_duration=4.0,
-    max_open_duration=8.0,
-    jitter=0.0,
-    probe_timeout=8.0,
-)
+PICK: Final = st.integers(0, 2)
+ORDERS: Final = st.permutations(range(3))
+CALLS: Final = 4
 
 
-@attrs.frozen
-class Named:
-    """A candidate: a name and a window."""
-
-    name: str
-    context_window: int | None
-
-
-CANDIDATES = (Named("small", 8), Named("large", 32), Named("unknown", None))
+def some(*commands: type) -> Callable[[Any], Any]:
+    """Only while a call has one of these to do."""
+    return precondition(
+        lambda machine: any(isinstance(walk.command, commands) for walk in machine.open)
+    )
 
 
-@attrs.define(eq=False)
-class Walk:
-    """A call on its way, and what the spec has seen of it."""
-
-    chain: Chain
-    command: Command | None
-    errors: list[Exception] = attrs.field(factory=list)
-    skips: list[str] = attrs.field(factory=list)
-    called: list[str] = attrs.field(factory=list)
-    finals: list[ChainState] = attrs.field(factory=list)
-
-
-class TheChainKeepsItsWord(RuleBasedStateMachine):
+class TheChainKeepsItsWord(Walking):
     """Whatever order calls start, wait, end, time out and leave in."""
 
-    walks = Bundle("walks")
-    ended = Bundle("ended")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.calls = 0
-        self.breakers = {each.name: Breaker(each.name, CONFIG) for each in CANDIDATES}
-        self.granted: list[Lease] = []
-        self.settlings: list[Lease] = []
-
+    @precondition(lambda self: len(self.open) < CALLS)
     @rule(
-        target=walks,
-        candidates=st.permutations(CANDIDATES),
+        order=ORDERS,
         ruled_out=st.sampled_from([None, None, None, 0, 1]),
-        deadline=st.sampled_from([None, 0.0, 5.0, 5.0]),
+        deadline=st.sampled_from([None, 0.0, 5.0, 5.0, 9.0]),
         attempt_timeout=st.sampled_from([None, 2.0]),
+        rules=st.builds(Rules, retry=RETRIES, stream=STREAMS, waits=st.booleans(), sample=SAMPLES),
     )
     def a_call_starts(
         self,
-        candidates: list[Named],
+        order: list[int],
         ruled_out: int | None,
         deadline: float | None,
         attempt_timeout: float | None,
-    ) -> Walk:
-        self.calls += 1
-        order: list[Any] = list(candidates)
+        rules: Rules,
+    ) -> None:
+        line: list[Any] = [self.candidates[place] for place in order]
         if ruled_out is not None:
-            order[ruled_out] = Skip(order[ruled_out].name, "vision")
-        chain = Chain(
-            "spec",
-            self.calls,
-            tuple(order),
-            None if deadline is None else self.now + deadline,
-            attempt_timeout,
-            self.now,
-            self._see,
-        )
-        self.walk = Walk(chain, None)
-        self.walk.command = chain.next(self.now)
-        return self.walk
+            line[ruled_out] = Skip(line[ruled_out].name, "vision")
+        self.begin(line, deadline, attempt_timeout, rules)
 
-    @rule(walk=walks)
-    def the_driver_asks_the_breaker(self, walk: Walk) -> None:
-        self.walk = walk
-        if not isinstance(walk.command, Admit):
-            return
-        breaker = self.breakers[walk.command.candidate.name]
-        was_open = breaker.state is BreakerState.OPEN
-        until = breaker.open_until
-        lease = breaker.admit(self.now)
-        if lease is None:
-            word = Refusal(breaker.state.value, breaker.open_until, breaker.cause)
-            walk.skips.append(breaker.name)
-            walk.command = walk.chain.admission(word, self.now)
-            return
-        if was_open:
-            assert until is not None
-            assert breaker.now >= until, "an open breaker granted a lease"
-        self.granted.append(lease)
-        walk.called.append(breaker.name)
-        walk.command = walk.chain.admission(lease, self.now)
-        assert isinstance(walk.command, Call)
-
+    @precondition(lambda self: len(self.open) < CALLS)
     @rule(
-        walk=walks,
-        kind=ENDINGS,
-        takes=st.sampled_from([0.0, 0.0, 1.0]),
+        order=ORDERS,
+        deadline=st.sampled_from([5.0, 9.0]),
+        rules=st.builds(Rules, retry=RETRIES, stream=SHOWN, waits=st.booleans(), sample=SAMPLES),
+        breaks=st.integers(0, 2),
+        reports=st.lists(REPORTS, max_size=4),
     )
-    def a_provider_comes_back(self, walk: Walk, kind: FaultKind | None, takes: float) -> None:
-        self.walk = walk
-        if not isinstance(walk.command, Call):
-            return
+    def a_stream_is_handed_over(
+        self,
+        order: list[int],
+        deadline: float,
+        rules: Rules,
+        breaks: int,
+        reports: list[str | FaultKind],
+    ) -> None:
+        """A call that begins well, may break, and goes on as drawn."""
+        walk = self.begin([self.candidates[place] for place in order], deadline, None, rules)
+        self.walk_on(walk, ["output", *[FaultKind.TRANSIENT] * breaks, *reports])
+
+    # What a driver reports -------------------------------------------------------------------
+
+    @some(Admit)
+    @rule(pick=PICK)
+    def the_driver_asks_the_breaker(self, pick: int) -> None:
+        self.ask(self.one(pick, Admit))
+
+    @some(Admit)
+    @rule(pick=PICK, state=st.sampled_from(["open", "half_open", "forced_open"]))
+    def another_process_has_opened_the_breaker(self, pick: int, state: str) -> None:
+        """Its word is as good as that of our own."""
+        self.refuse_elsewhere(self.one(pick, Admit), state)
+
+    @some(Call, Open, Pull)
+    @rule(pick=PICK, kind=st.one_of(st.just(FaultKind.TRANSIENT), KINDS), takes=TAKES)
+    def a_provider_fails(self, pick: int, kind: FaultKind, takes: float) -> None:
         self.now += takes
-        lease, breaker = walk.command.lease, self.breakers[walk.command.candidate.name]
-        if kind is None:
-            self._settle(breaker, lease, None)
-            walk.command = walk.chain.answer(self.now)
-            return
-        error = RuntimeError(kind.value)
-        fault = Fault(kind, retry_after=3.0 if kind is FaultKind.RATE_LIMIT else None)
-        walk.errors.append(error)
-        fault, walk.command = walk.chain.fault(fault, error, self.now)
-        self._settle(breaker, lease, fault)
-        if kind in (FaultKind.CALLER, FaultKind.CONTENT):
-            assert walk.chain.state is ChainState.REJECTED
+        self.come_back(self.one(pick, Call, Open, Pull), kind)
 
-    @rule(walk=walks, kinds=st.lists(ENDINGS, min_size=2, max_size=3))
-    def a_driver_walks_on(self, walk: Walk, kinds: list[FaultKind | None]) -> None:
-        """Uninterrupted, for as many endings as were drawn."""
-        for kind in kinds:
-            while isinstance(walk.command, Admit):
-                self.the_driver_asks_the_breaker(walk)
-            self.a_provider_comes_back(walk, kind, 0.0)
+    @some(Call, Open)
+    @rule(pick=PICK, takes=TAKES)
+    def a_provider_answers(self, pick: int, takes: float) -> None:
+        self.now += takes
+        self.come_back(self.one(pick, Call, Open), None)
 
-    @rule(walk=walks)
-    def the_timer_rings(self, walk: Walk) -> None:
-        while isinstance(walk.command, Admit):
-            self.the_driver_asks_the_breaker(walk)
-        self.walk = walk
-        if not isinstance(walk.command, Call) or walk.command.timeout is None:
-            return
-        lease, breaker = walk.command.lease, self.breakers[walk.command.candidate.name]
-        self.now = max(self.now, lease.admitted_at + walk.command.timeout)
-        fault, walk.command = walk.chain.time_out(self.now)
-        noted = walk.chain.trail[-1]
-        while isinstance(noted, Skip):
-            noted = walk.chain.trail[walk.chain.trail.index(noted) - 1]
-        assert noted.fault is fault
-        assert isinstance(noted.error, TimeoutError)
-        walk.errors.append(noted.error)
-        self._settle(breaker, lease, fault)
+    @some(Pull)
+    @rule(pick=PICK, output=st.booleans(), size=st.sampled_from([0, 1, 3]))
+    def an_item_comes(self, pick: int, *, output: bool, size: int) -> None:
+        self.item(self.one(pick, Pull), size, output=output)
 
-    @rule(walk=walks)
-    def the_caller_leaves(self, walk: Walk) -> None:
-        self.walk = walk
-        if walk.chain.state in FINAL:
-            return
-        if isinstance(walk.command, Call):
-            breaker = self.breakers[walk.command.candidate.name]
+    @some(Pull)
+    @rule(pick=PICK, complete=st.sampled_from([True, True, False]))
+    def the_stream_ends(self, pick: int, *, complete: bool) -> None:
+        self.end(self.one(pick, Pull), complete=complete)
+
+    @some(Emit)
+    @rule(pick=PICK)
+    def the_caller_takes_what_was_handed_over(self, pick: int) -> None:
+        self.take(self.one(pick, Emit))
+
+    @some(Call, Open, Pull)
+    @rule(pick=PICK)
+    def the_timer_rings(self, pick: int) -> None:
+        self.ring(self.one(pick, Call, Open, Pull))
+
+    @some(Wait)
+    @rule(pick=PICK, late=st.sampled_from([0.0, 10.0]))
+    def the_wait_is_over(self, pick: int, late: float) -> None:
+        self.elapse(self.one(pick, Wait), late)
+
+    @some(Admit, Call, Open, Pull, Emit, Wait)
+    @rule(pick=PICK)
+    def the_caller_leaves(self, pick: int) -> None:
+        walk = self.one(pick, Admit, Call, Open, Pull, Emit, Wait)
+        chain = walk.chain
+        if chain.state in (ChainState.CALLING, ChainState.STREAMING):
+            assert chain.lease is not None
+            breaker = self.breakers[chain.candidate.name]
             before = breaker.current.tally(self.now), breaker.state
-            self._settle(breaker, walk.command.lease, Fault(FaultKind.CANCELLED))
+            self.settle_on(breaker, chain.lease, Fault(FaultKind.CANCELLED))
             assert (breaker.current.tally(self.now), breaker.state) == before
-        walk.command = None
-        walk.chain.abandon(self.now)
-        assert walk.chain.state is ChainState.ABANDONED
+        walk.do(None, self.now)
+        chain.abandon(self.now)
+        assert chain.state is ChainState.ABANDONED
 
-    @rule(walk=consumes(walks), target=ended)
-    def a_call_is_over(self, walk: Walk) -> object:
-        """Look at what came of it, once it has ended."""
-        if walk.chain.state not in FINAL:
-            return multiple()
-        assert walk.finals == [walk.chain.state]
-        attempts = [item for item in walk.chain.trail if isinstance(item, Attempt)]
-        skips = [item for item in walk.chain.trail if isinstance(item, Skip)]
-        assert [item.error for item in attempts if item.error is not None] == walk.errors
-        assert len({item.provider for item in attempts}) == len(attempts)
-        assert {*walk.skips} <= {item.provider for item in skips}
-        if isinstance(walk.command, Raise):
-            self._look_at(walk, walk.command.error)
-        elif walk.chain.state is ChainState.SUCCEEDED:
-            assert isinstance(walk.command, Return)
-            assert attempts[-1].error is None
-        return walk
+    @some(Admit, Call, Open, Pull, Emit, Wait)
+    @rule(pick=PICK, reports=st.lists(REPORTS, min_size=2, max_size=6))
+    def a_driver_walks_on(self, pick: int, reports: list[str | FaultKind]) -> None:
+        """Uninterrupted, for as many reports as were drawn."""
+        self.walk_on(self.one(pick, Admit, Call, Open, Pull, Emit, Wait), reports)
 
-    @rule(
-        walk=ended,
-        trigger=st.sampled_from(CHAIN.triggers),
-    )
-    def nothing_follows_a_final_state(self, walk: Walk, trigger: str) -> None:
+    @precondition(lambda self: any(walk.chain.deadline for walk in self.open))
+    @rule(pick=PICK)
+    def a_deadline_comes(self, pick: int) -> None:
+        """And the driver finds out as it does whatever it has to do."""
+        found = [walk for walk in self.open if walk.chain.deadline]
+        walk = found[pick % len(found)]
+        self.now = max(self.now, walk.chain.deadline or 0.0)
+        self.take(walk)
+        self.elapse(walk, 0.0)
+        self.refuse_elsewhere(walk, "open")
+        self.ring(walk)
+
+    @precondition(lambda self: self.ended)
+    @rule(pick=PICK, trigger=st.sampled_from(CHAIN.triggers))
+    def nothing_follows_a_final_state(self, pick: int, trigger: str) -> None:
+        walk = self.ended[-1 - pick % len(self.ended)]
         state = walk.chain.state
         try:
             MACHINE.events[trigger].trigger(walk.chain)
@@ -248,6 +190,8 @@ class TheChainKeepsItsWord(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
+    # What holds at all times -------------------------------------------------------------------
+
     @invariant()
     def every_lease_is_settled_at_most_once(self) -> None:
         assert len({id(lease) for lease in self.settlings}) == len(self.settlings)
@@ -259,46 +203,37 @@ class TheChainKeepsItsWord(RuleBasedStateMachine):
         for breaker in self.breakers.values():
             assert len(breaker.probes) <= CONFIG.probe_concurrency
 
-    def _look_at(self, walk: Walk, error: Exception) -> None:
-        chain = walk.chain
-        assert isinstance(error, (AllProvidersFailed, RequestRejected, DeadlineExceeded))
-        if walk.errors:
-            assert len(error.exceptions) == len(walk.errors)
-            assert all(a is b for a, b in zip(error.exceptions, walk.errors, strict=True))
-        elif isinstance(error, DeadlineExceeded):
-            assert [type(member) for member in error.exceptions] == [TimeoutError]
-        else:
-            assert len(error.exceptions) == len(chain.trail)
-        assert error.trail == chain.trail
-        assert error.retry_after is None or error.retry_after >= 0.0
-        if isinstance(error, DeadlineExceeded):
-            assert chain.deadline is not None
-            assert self.now >= chain.deadline
-        if isinstance(error, AllProvidersFailed):
-            assert {item.provider for item in chain.trail} == {each.name for each in CANDIDATES}
+    @invariant()
+    def a_call_has_a_place_only_for_a_retry(self) -> None:
+        assert 0 <= self.places.out <= PLACES
+        assert self.places.out == sum(walk.place.out for walk in self.open)
+        for walk in (*self.open, *self.ended):
+            assert walk.place.out in (0, 1)
+            assert walk.chain.state not in FINAL or not walk.place.out
 
-    def _settle(self, breaker: Breaker, lease: Lease, fault: Fault | None) -> None:
-        assert not lease.settled
-        self.settlings.append(lease)
-        if fault is None:
-            breaker.succeed(lease, self.now)
-        elif fault.outcome is Outcome.FAILURE:
-            breaker.fail(lease, self.now, fault)
-        elif fault.outcome is Outcome.HOLD:
-            breaker.hold(self.now + fault.hold_duration, self.now, lease, fault)
-        else:
-            breaker.release(lease, self.now)
+    @invariant()
+    def no_more_is_held_back_than_there_is_room_for(self) -> None:
+        assert all(walk.seen.is_bounded() for walk in self.open)
 
-    def _see(self, step: ChainEvent) -> None:
-        if isinstance(step, AttemptStep):
-            FLOOR.see([OFFER])
-        FLOOR.see([step.row])
-        if step.row.target in FINAL:
-            self._final(step)
+    @invariant()
+    def what_was_handed_over_is_never_denied(self) -> None:
+        denying = (ChainState.FAILED, ChainState.REJECTED)
+        for walk in (*self.open, *self.ended):
+            assert walk.seen.of is None or walk.chain.state not in denying
+            assert walk.seen.of is not None or walk.chain.state is not ChainState.INTERRUPTED
 
-    def _final(self, step: ChainEvent) -> None:
-        assert isinstance(step.row.target, ChainState)
-        self.walk.finals.append(step.row.target)
+    @invariant()
+    def no_wait_ends_at_the_deadline_or_beyond(self) -> None:
+        for walk in self.open:
+            if isinstance(walk.command, Wait) and walk.chain.deadline is not None:
+                assert walk.asked_at + walk.command.seconds < walk.chain.deadline
+
+    @invariant()
+    def a_call_ends_once_and_tells_all(self) -> None:
+        for walk in [walk for walk in self.open if walk.chain.state in FINAL]:
+            self.look_back_at(walk)
+            self.open.remove(walk)
+            self.ended.append(walk)
 
 
 def test_the_chain_keeps_its_word() -> None:
