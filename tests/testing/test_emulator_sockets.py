@@ -57,6 +57,15 @@ def wire(openai_provider):
         yield opened
 
 
+def test_small_writes_are_sent_at_once(openai_provider, wire):
+    """No event of a stream waits for the client to acknowledge the one before, 40 ms on Linux."""
+    wire.send(REQUEST)
+    assert wire.read_status() == 200
+    (connection,) = openai_provider._listener.connections
+    accepted = connection._transport.get_extra_info("socket")
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
 def client_of(provider, limit=5.0):
     """Return an OpenAI client that keeps its connection."""
     return openai.OpenAI(base_url=provider.base_url, api_key="test", max_retries=0, timeout=limit)
