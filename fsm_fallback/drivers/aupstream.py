@@ -79,31 +79,45 @@ class OwnKind:
 class InThreads:
     """A plain stream, each step of it in a worker thread.
 
-    A step that is left behind runs on; when it comes back, the stream is closed where it is.
+    A step that is left behind runs on; when it comes back, the stream is closed where it is. A
+    plain function may as well give what is read in the event loop: the SDKs' asynchronous helpers
+    return a context manager, and are not awaited.
     """
 
     def __init__(self, link: Link, lease: Lease) -> None:
         self._link = link
         self._lease = lease
         self._upstream = Upstream(link.name)
+        self._own_kind: OwnKind | None = None
         self._is_away = False
 
     async def open(self, asked: Any) -> Flaw | None:
         """Make the call that was bound, and take what it gives."""
 
-        def opened() -> Flaw | None:
-            return self._upstream.open(asked())
+        def opened() -> tuple[Any, Flaw | None]:
+            source = asked()
+            if _is_awaited(source):
+                return source, None
+            return None, self._upstream.open(source)
 
-        flaw: Flaw | None = await self._step(opened)
-        return flaw
+        source, flaw = await self._step(opened)
+        if source is not None:
+            self._own_kind = OwnKind(self._link.name)
+            return await self._own_kind.open(source)
+        outcome: Flaw | None = flaw
+        return outcome
 
     async def pull(self) -> Any:
         """The next item, or `END`."""
+        if self._own_kind is not None:
+            return await self._own_kind.pull()
         return await self._step(self._upstream.pull)
 
     async def close(self) -> None:
         """Close it, the first time, unless a step is away with it."""
-        if not self._is_away:
+        if self._own_kind is not None:
+            await self._own_kind.close()
+        elif not self._is_away:
             await _closed(self._link.name, lambda: in_thread(self._upstream.close, (), {}))
 
     async def _step(self, step: Callable[[], Any]) -> Any:
@@ -120,6 +134,15 @@ class InThreads:
         del value
         self._upstream.close()
         self._link.came_late(self._lease, error)
+
+
+def _is_awaited(source: object) -> bool:
+    """Whether only an event loop can read it, or get at it."""
+    if inspect.isawaitable(source):
+        return True
+    kinds = (("__aiter__", "__anext__", "__aenter__"), ("__iter__", "__next__", "__enter__"))
+    awaited, plain = (any(hasattr(source, name) for name in names) for names in kinds)
+    return awaited and not plain
 
 
 async def _closed(name: str, close: Callable[[], Any]) -> None:

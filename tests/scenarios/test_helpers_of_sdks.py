@@ -3,21 +3,23 @@
 import pytest
 
 from fsm_fallback import (
-    FallbackConfig,
     FallbackProvider,
     FaultKind,
     StreamInterrupted,
     Usage,
     provider,
 )
-from fsm_fallback.testing import Stall, Status, StreamCut, StreamError
+from fsm_fallback.testing import Reply, Stall, Status, StreamCut, StreamError
 from tests.scenarios.stage import TEXTS, piece_of, request_of, told
 
 K = FaultKind
 
 
-def helped(stage, name):
-    """The function of a user who asks through the helper: it returns the manager as it is."""
+def helped(stage, name, *, plainly=False):
+    """The function of a user who asks through the helper: it returns the manager as it is.
+
+    `plainly`: it is no coroutine function, even where the client is asynchronous.
+    """
     endpoint = stage.endpoints[name]
 
     def manager(prompt):
@@ -28,7 +30,7 @@ def helped(stage, name):
             arguments["stream_options"] = {"include_usage": True}
         return resource.stream(**arguments)
 
-    if stage.is_async:
+    if stage.is_async and not plainly:
 
         @provider(name, streams=True)
         async def aask(prompt):
@@ -43,13 +45,10 @@ def helped(stage, name):
     return ask
 
 
-def chained(stage, **config):
+def chained(stage, **how):
     """Both, behind a chain."""
     return FallbackProvider(
-        helped(stage, "first"),
-        helped(stage, "second"),
-        clock=stage.clock,
-        config=FallbackConfig(**config),
+        helped(stage, "first", **how), helped(stage, "second", **how), clock=stage.clock
     )
 
 
@@ -126,5 +125,46 @@ def test_one_that_is_left_is_closed_by_its_manager(streaming):
             for item in stream:
                 if heard(item):
                     break
+    assert stage.ends() == [("left", 2)]
+    assert chain.breaker("first").snapshot().calls == 0
+
+
+@pytest.mark.parametrize("step", [Reply(), Status(503), StreamCut(0)], ids=str)
+def test_a_plain_function_may_return_what_is_read_in_the_loop(awaited, step):
+    """Nothing of the helper has to be awaited, so why should the function be a coroutine's."""
+    stage = awaited
+    stage.first.script(step)
+    seen = stage.read(chained(stage, plainly=True))
+    name = "first" if step == Reply() else "second"
+    assert (seen.error, seen.stream.provider, spoken(seen.items)) == (None, name, TEXTS[name])
+    assert stage.ends(name)[-1][0] == "sent"
+
+
+def test_a_plain_function_may_return_what_has_to_be_awaited(awaited):
+    """As a thin wrapper of an asynchronous function does."""
+    stage = awaited
+    ask = stage.asking("first", streams=True)
+
+    @provider("first", streams=True)
+    def plain(prompt):
+        return ask(prompt)
+
+    seen = stage.read(FallbackProvider(plain))
+    assert (seen.error, seen.text) == (None, TEXTS["first"])
+
+
+def test_what_is_read_in_the_loop_is_closed_there(awaited):
+    """By whoever leaves early."""
+    stage = awaited
+    stage.first.script(Stall(2))
+    chain = chained(stage, plainly=True)
+
+    async def main():
+        async with chain.astream_detailed("why") as stream:
+            async for item in stream:
+                if heard(item):
+                    break
+
+    stage.run(main)
     assert stage.ends() == [("left", 2)]
     assert chain.breaker("first").snapshot().calls == 0
