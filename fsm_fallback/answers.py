@@ -52,7 +52,11 @@ class _Told:
     @property
     def provider(self) -> str | None:
         """Whose output is being handed over; None before there is any."""
-        return self._delivery.chain.seen_of if self._delivery.has_begun else None
+        if not self._delivery.has_begun:
+            return None
+        chain = self._delivery.chain
+        # One that was held back whole is handed over once it has ended.
+        return chain.candidate.name if chain.state is S.SUCCEEDED else chain.seen_of
 
     @property
     def trail(self) -> Trail:

@@ -71,7 +71,16 @@ class TestStreamed:
         early = streaming.endpoints["first"] == "messages"
         assert seen.trail[0].usage == (Usage(1, 1, cached_tokens=0) if early else None)
         assert (seen.stream.usage, seen.trail[1].usage) == (OF_SECOND, OF_SECOND)
+        assert seen.stream.provider == "second"
         assert seen.text.endswith(TEXTS["second"])
+
+    @pytest.mark.parametrize("policy", ["raise", "restart", "buffer"])
+    def test_no_policy_hides_whose_it_was(self, streaming, policy):
+        """Not the one that hands over nothing before the end either."""
+        chain = streaming.chain(streams=True, stream=StreamConfig(policy=policy))
+        seen = streaming.read(chain)
+        assert (seen.stream.provider, seen.stream.usage) == ("first", OF_FIRST)
+        assert seen.stream.is_whole
 
     def test_while_it_runs_it_says_whose_it_is(self, streaming):
         """From the first output on."""
