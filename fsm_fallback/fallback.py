@@ -176,6 +176,7 @@ class FallbackProvider(Generic[P, T_co]):
         self._gates: dict[str, Admits] = {}
         self._build_circuits()
         self._walks: dict[Way, Walk] = {}
+        self._origin: object = None  # kept: its breakers leave the log with it
         self.audit = self._attach(config.audit if audit is None else audit)
 
     # Calling --------------------------------------------------------------------------------
@@ -275,6 +276,7 @@ class FallbackProvider(Generic[P, T_co]):
             same._accept = accept  # noqa: SLF001  # as above
         refuse_problems(option_problems(same._options, same._accept, self.config))  # noqa: SLF001  # as above
         same._walks = {}  # noqa: SLF001  # as above
+        same._origin = self  # noqa: SLF001  # as above
         return same
 
     # Looking --------------------------------------------------------------------------------

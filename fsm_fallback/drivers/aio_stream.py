@@ -22,6 +22,7 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
     clock = delivery.walk.clock
     command = delivery.begin()
     upstream: AsyncUpstream = OwnKind("")
+    command = delivery.begin()
     try:
         while True:
             match command.do:
@@ -35,7 +36,9 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                     scope = timer(clock, command.timeout)
                     try:
                         with scope:
-                            delivery.asked = link.ask(lease, args, kwargs, command.timeout)
+                            delivery.asked = link.ask(
+                                lease, args, kwargs, delivery.time_for(command)
+                            )
                             flaw = await upstream.open(delivery.asked)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         command = delivery.failed(error)

@@ -121,9 +121,18 @@ class InThreads:
             await _closed(self._link.name, lambda: in_thread(self._upstream.close, (), {}))
 
     async def _step(self, step: Callable[[], Any]) -> Any:
+        def taken() -> Any:
+            try:
+                return step()
+            except Exception:
+                raise
+            except BaseException:  # exit in a thread: no late result is told of it
+                self._upstream.close()
+                raise
+
         self._is_away = True
         try:
-            came = await in_thread(step, (), {}, self._came_late)
+            came = await in_thread(taken, (), {}, self._came_late)
         except Exception:
             self._is_away = False
             raise

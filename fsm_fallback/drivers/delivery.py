@@ -11,10 +11,11 @@ from typing import Any
 
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.chain_rows import FINAL, S
-from fsm_fallback.core.commands import Admit, Command, Emit, Open, Raise
+from fsm_fallback.core.commands import Admit, Command, Emit, Open, Pull, Raise
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.drivers.judging import Flaw
 from fsm_fallback.drivers.link import Link
+from fsm_fallback.drivers.nested import ChainLink
 from fsm_fallback.drivers.upstream import END
 from fsm_fallback.drivers.walk import Walk
 from fsm_fallback.errors import StreamFailed, StreamInterrupted
@@ -64,10 +65,20 @@ class Delivery:
         self.asked = None
         return self.link, self.lease
 
+    def time_for(self, command: Open) -> float | None:
+        """Seconds a candidate is told it has; a chain, which keeps them to its end, all there are.
+
+        What limits the attempt to its first output would cut the stream of a chain inside.
+        """
+        if not isinstance(command.candidate, ChainLink):
+            return command.timeout
+        deadline = self.chain.deadline
+        return None if deadline is None else max(0.0, deadline - self.now)
+
     def opened(self, flaw: Flaw | None) -> Command:
         """The stream is there, or something that is none."""
         self.now = self.walk.clock()
-        return self.chain.opened(self.now) if flaw is None else self._fail(flaw)
+        return self._in_time(self.chain.opened(self.now)) if flaw is None else self._fail(flaw)
 
     def arrived(self, item: Any) -> Command:
         """An item came, or the end."""
@@ -85,7 +96,7 @@ class Delivery:
             self.link.circuit.begin_output(self.lease)
         self.held.append(item)
         size = size_of(item) if self.chain.state is S.CALLING else 0
-        return self.chain.item(now, size, output=piece.output)
+        return self._in_time(self.chain.item(now, size, output=piece.output))
 
     def failed(self, error: Exception) -> Command:
         """The stream raised."""
@@ -116,9 +127,12 @@ class Delivery:
             yield item
 
     def next(self) -> Command:
-        """What was held back has been handed over."""
-        self.now = self.walk.clock()
-        return self.chain.next(self.now)
+        """What was held back has been handed over.
+
+        The stream is quiet from now on: what the consumer took speaks against nobody.
+        """
+        self.now = self.chain.spoke_at = self.walk.clock()
+        return self._in_time(self.chain.next(self.now))
 
     def error(self, command: Raise) -> Exception:
         """The error of the call, with what had arrived."""
@@ -135,6 +149,14 @@ class Delivery:
                 self.link.abandon(self.chain, self.lease, self.now)
             else:
                 self.chain.abandon(self.now)
+
+    def _in_time(self, command: Command) -> Command:
+        """A command; where no time is left to pull, what it means that time is over.
+
+        A timer rings while something is awaited, and an item that is there awaits nothing.
+        """
+        is_over = isinstance(command, Pull) and command.timeout == 0
+        return self.timed_out() if is_over else command
 
     def _end(self, now: float) -> Command:
         self._tell()

@@ -19,6 +19,7 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
     """One call, item by item."""
     command = delivery.begin()
     upstream = Upstream("")
+    command = delivery.begin()
     try:
         while True:
             match command.do:
@@ -29,7 +30,7 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
                     link, lease = delivery.attempt(command)
                     upstream = Upstream(link.name)
                     try:
-                        delivery.asked = link.ask(lease, args, kwargs, command.timeout)
+                        delivery.asked = link.ask(lease, args, kwargs, delivery.time_for(command))
                         flaw = upstream.open(delivery.asked)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         command = delivery.failed(error)

@@ -37,8 +37,9 @@ class Upstream:
     def open(self, source: Any) -> Flaw | None:
         """Take what the provider gave; what is wrong with it, None if it can be read."""
         if hasattr(source, "__enter__") and not hasattr(source, "__iter__"):
-            self._close = lambda: source.__exit__(None, None, None)
-            source = source.__enter__()
+            manager = source
+            source = manager.__enter__()
+            self._close = lambda: manager.__exit__(None, None, None)
         if not hasattr(source, "__iter__") and not hasattr(source, "__next__"):
             return wrong_kind(self.name, source, "an iterator")
         self._items = source if hasattr(source, "__next__") else iter(source)

@@ -7,8 +7,10 @@ from typing import Any
 import attrs
 import pytest
 
-from fsm_fallback import BreakerConfig, CountWindow, FallbackConfig, FallbackProvider
+from fsm_fallback import BreakerConfig, CountWindow, FallbackConfig, FallbackProvider, StreamConfig
 from fsm_fallback.testing import ManualClock, ScriptedProvider
+from specs.scripted_streams import ScriptedStreams
+from tests.drivers.reading_streams import StreamWay
 
 
 @attrs.frozen
@@ -60,3 +62,73 @@ def chain(clock):
         return built, providers
 
     return made
+
+
+@pytest.fixture
+def streams(plain_or_loop):
+    """Both ways of streaming, the awaited one in each loop."""
+    return StreamWay(plain_or_loop)
+
+
+@pytest.fixture
+def stream_chain(clock):
+    """Make a chain of stream scripts by name; its breakers open on the first failure.
+
+    A provider has a list of scripts, one for each call, or is made already.
+    """
+
+    def made(scripts, breaker=None, stream=None, audit=None, **config):
+        providers = [
+            each if isinstance(each, ScriptedStreams) else ScriptedStreams(name, *each, clock=clock)
+            for name, each in scripts.items()
+        ]
+        breaker = {"window": CountWindow(10), "minimum_calls": 1, "jitter": 0.0, **(breaker or {})}
+        built = FallbackProvider(
+            *providers,
+            config=FallbackConfig(
+                breaker=BreakerConfig(**breaker), stream=StreamConfig(**(stream or {})), **config
+            ),
+            clock=clock,
+            sample=lambda: 0.5,
+            audit=audit,
+        )
+        return built, providers
+
+    return made
+
+
+@pytest.fixture
+def at_rest():
+    """Whether nothing of a chain is out: no lease, no retry, and its last call has one end."""
+
+    def look(llm):
+        ends = [record for record in llm.audit.records() if record["machine"] == "chain"]
+        return (
+            all(circuit.snapshot().in_flight == 0 for circuit in llm._circuits.values())
+            and llm._budget.out == 0
+            and ends[-1]["to"] in {"succeeded", "failed", "rejected", "interrupted", "abandoned"}
+        )
+
+    return look
+
+
+@pytest.fixture
+def last_word():
+    """How the last call ended, as the audit tells it."""
+
+    def look(llm):
+        *_, last = (record for record in llm.audit.records() if record["machine"] == "chain")
+        return last["trigger"], last["to"]
+
+    return look
+
+
+@pytest.fixture
+def untouched():
+    """Whether a breaker looks as if it had never been asked."""
+
+    def look(llm, name):
+        snapshot = llm.breaker(name).snapshot()
+        return (snapshot.state.value, snapshot.calls, snapshot.in_flight) == ("closed", 0, 0)
+
+    return look
