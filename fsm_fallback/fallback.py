@@ -473,8 +473,9 @@ class FallbackProvider(Generic[P, T_co]):
         log = audit if isinstance(audit, AuditLog) else self._recorder(audit)
         log.register(CHAIN, self.name, {})  # its limits are the calls', and vary
         for circuit in self._circuits.values():
-            circuit.audit(log.append, id=f"{self.name}/{circuit.name}", stays=log.mode == "full")
-            log.register(BREAKER, circuit.core.name, circuit.config.in_force)
+            named, is_full = f"{self.name}/{circuit.name}", log.mode == "full"
+            if circuit.audit(log.append, id=named, stays=is_full):  # not heard of yet
+                log.register(BREAKER, circuit.core.name, circuit.config.in_force)
             weakref.finalize(self, circuit.unaudit, log.append).atexit = False
         log.start()
         return log

@@ -437,20 +437,26 @@ class CircuitBreaker:
         """
         self._serial.add_listener(listener)
 
-    def audit(self, append: Callable[[BreakerStep], None], *, id: str, stays: bool) -> None:  # noqa: A002  # the record's field
+    def audit(self, append: Callable[[BreakerStep], None], *, id: str, stays: bool) -> bool:  # noqa: A002  # the record's field
         """Hand each record to `append` inside the critical section that made it.
 
         Several may listen; the first one's `id` names this breaker in the records, `stays` asks for
-        firings that change no state as well. `append` must not block nor raise.
+        firings that change no state as well. `append` must not block nor raise. One that listens
+        already hears nothing twice.
+
+        Returns:
+            Whether it is one that did not listen before.
         """
         with self._serial.lock:
-            if self._serial.add_log(append):
+            is_first, is_new = self._serial.add_log(append)
+            if is_first:
                 self.core.name = id
             self.core.record_stays = self.core.record_stays or stays
             self.core.find_ways()
+        return is_new
 
     def unaudit(self, append: Callable[[BreakerStep], None]) -> None:
-        """Hand no more records to `append`."""
+        """Hand no more records to `append`, once it was taken off as often as it was put on."""
         with self._serial.lock:
             self._serial.remove_log(append)
 

@@ -101,23 +101,34 @@ class Serial:
                 self._outbox = _Outbox()
             self._outbox.events.append(step)
 
-    def add_log(self, append: Append) -> bool:
-        """Hand records to one more log; whether it is the first."""
-        if append not in self._logs:
-            self._logs = (*self._logs, append)
-            self.append = append if len(self._logs) == 1 else self._append_to_all
-        return self._logs[0] == append
+    def add_log(self, append: Append) -> tuple[bool, bool]:
+        """Hand records to one more log; whether it is the first, and whether it is a new one.
+
+        One that is added again hears everything once, until it has been removed as often.
+        """
+        is_first, is_new = not self._logs, append not in self._logs
+        self._logs = (*self._logs, append)
+        self._choose()
+        return is_first, is_new
 
     def remove_log(self, append: Append) -> None:
         """Hand records to one log less."""
-        self._logs = tuple(each for each in self._logs if each != append)
-        if not self._logs:
-            self.append = None
-        elif len(self._logs) == 1:
-            self.append = self._logs[0]
+        if append in self._logs:
+            position = self._logs.index(append)
+            self._logs = self._logs[:position] + self._logs[position + 1 :]
+            self._choose()
+
+    def _choose(self) -> None:
+        match tuple(dict.fromkeys(self._logs)):
+            case ():
+                self.append = None
+            case (only,):
+                self.append = only
+            case _:
+                self.append = self._append_to_all
 
     def _append_to_all(self, step: BreakerStep) -> None:
-        for append in self._logs:
+        for append in dict.fromkeys(self._logs):
             append(step)
 
     def add_listener(self, listener: Listener) -> None:

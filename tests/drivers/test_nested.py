@@ -1,0 +1,210 @@
+"""A chain as a provider of a chain: one trail, one deadline, failures understood."""
+
+import pytest
+
+from fsm_fallback import (
+    AllProvidersFailed,
+    BreakerConfig,
+    BreakerState,
+    ConfigurationError,
+    DeadlineExceeded,
+    FallbackConfig,
+    FallbackProvider,
+    FaultKind,
+    RequestRejected,
+    StreamConfig,
+    StreamInterrupted,
+    StreamReset,
+    provider,
+)
+from fsm_fallback.testing import Delay, Hang, ScriptedProvider
+from specs.scripted_streams import FOREVER, Pause, ScriptedStreams
+from tests.drivers.reading_streams import StreamWay
+
+K = FaultKind
+QUICK = BreakerConfig(minimum_calls=1, jitter=0.0)
+
+
+class BadRequestError(Exception):
+    """As an SDK raises it for a 400 it explains."""
+
+    status_code = 400
+    body = {"error": {"type": "invalid_request_error", "message": "wrong", "param": "n"}}  # noqa: RUF012  # as SDKs have it
+
+
+def down():
+    """An outage."""
+    return ConnectionError("down")
+
+
+@pytest.fixture
+def nest(clock):
+    """A chain named inner of some providers, within a chain of that and others."""
+
+    def made(inside, beside=(), inner=None, **config):
+        inner = FallbackProvider(
+            *inside,
+            clock=clock,
+            name="inner",
+            config=FallbackConfig(breaker=QUICK, **(inner or {})),
+        )
+        outer = FallbackProvider(
+            inner, *beside, clock=clock, config=FallbackConfig(breaker=QUICK, **config)
+        )
+        return inner, outer
+
+    return made
+
+
+@pytest.fixture
+def scripted(clock):
+    """A scripted provider."""
+    return lambda name, *script: ScriptedProvider(name, script, clock=clock)
+
+
+class TestCalls:
+    """What is called, plain or awaited."""
+
+    def test_the_trail_of_the_inner_one_is_in_the_outer_ones(self, way, nest, scripted):
+        """One attempt outside, two inside."""
+        error = down()
+        _, outer = nest([scripted("a", error), scripted("b", "hello")])
+        answer = way.detailed(outer, "why")
+        assert (answer.value, answer.provider) == ("hello", "inner")
+        (attempt,) = answer.trail
+        assert [item.provider for item in attempt.trail] == ["a", "b"]
+        assert attempt.trail[0].error is error
+
+    def test_an_inner_failure_is_understood(self, way, nest, scripted):
+        """As an outage of the chain inside, and another provider is asked."""
+        _, outer = nest([scripted("a", down())], [scripted("c", "hello")])
+        answer = way.detailed(outer, "why")
+        assert answer.value == "hello"
+        failed = answer.trail[0]
+        assert isinstance(failed.error, AllProvidersFailed)
+        assert failed.fault.kind is K.TRANSIENT
+        assert [item.provider for item in failed.trail] == ["a"]
+        assert outer.breaker("inner").state is BreakerState.OPEN
+
+    def test_a_request_rejected_inside_is_rejected_outside(self, way, nest, scripted):
+        """Nobody else is asked, and the inner chain is not blamed."""
+        second = scripted("c", "no")
+        _, outer = nest([scripted("a", BadRequestError())], [second])
+        assert type(way.failure(outer, "why")) is RequestRejected
+        assert second.calls == []
+        assert outer.breaker("inner").snapshot().failures == 0
+
+    def test_the_outer_deadline_holds_inside(self, way, nest, scripted, clock):
+        """The inner chain is told what is left."""
+        _, outer = nest(
+            [scripted("a", Delay(3.0, down())), scripted("b", Hang()), scripted("c", "no")],
+            deadline=10.0,
+        )
+        failure = way.failure(outer, "why")
+        assert type(failure) is DeadlineExceeded
+        assert clock() == 10.0
+
+    def test_the_inner_deadline_is_an_inner_failure(self, way, nest, scripted, clock):
+        """The outer chain goes on."""
+        _, outer = nest(
+            [scripted("a", Hang())], [scripted("c", "hello")], {"deadline": 2.0}, deadline=10.0
+        )
+        assert way.detailed(outer, "why").value == "hello"
+        assert clock() == 2.0
+
+    def test_a_chain_is_called_only_as_all_in_it_can_be(self, clock):
+        """A plain call of an inner chain that must be awaited is refused at once."""
+
+        @provider("a")
+        async def ask(prompt):
+            return "hello"
+
+        outer = FallbackProvider(FallbackProvider(ask, name="inner"))
+        assert outer.ways == {"acall"}
+        with pytest.raises(ConfigurationError, match="'inner' cannot be called with call"):
+            outer.call("why")
+
+
+class TestStreams:
+    """What is streamed through two levels."""
+
+    @pytest.fixture
+    def scripted(self, clock):
+        """A provider of streams."""
+        return lambda name, *scripts, **more: ScriptedStreams(name, *scripts, clock=clock, **more)
+
+    def test_items_pass_and_the_trail_is_told(self, streams, nest, scripted):
+        """Failed over inside."""
+        a, b = scripted("a", ["", down()]), scripted("b", ["one", "two"])
+        _, outer = nest([a, b])
+        read = streams.read(outer, "why")
+        assert read.items == ["one", "two"]
+        (attempt,) = read.stream.trail
+        assert [item.provider for item in attempt.trail] == ["a", "b"]
+        assert (a.closings, b.closings) == ([1], [1])
+
+    def test_a_stream_that_fails_inside_is_failed_over_outside(self, streams, nest, scripted):
+        """Nothing had been handed over."""
+        _, outer = nest([scripted("a", ["", down()])], [scripted("c", ["hello"])])
+        assert streams.read(outer, "why").items == ["hello"]
+
+    def test_an_interruption_inside_interrupts_outside(self, streams, nest, scripted):
+        """Each with what had come."""
+        _, outer = nest([scripted("a", ["one", down()])], [scripted("c", ["no"])])
+        error = streams.read(outer, "why").error
+        assert type(error) is StreamInterrupted
+        assert error.partial == ("one",)
+        assert error.exceptions[0].partial == ("one",)
+
+    def test_an_interruption_inside_is_begun_anew_outside(self, streams, nest, scripted):
+        """Where the outer policy is to."""
+        _, outer = nest(
+            [scripted("a", ["one", down()])],
+            [scripted("c", ["uno"])],
+            stream=StreamConfig(policy="restart"),
+        )
+        one, reset, uno = streams.read(outer, "why").items
+        assert (one, reset.after, uno) == ("one", "inner", "uno")
+
+    def test_a_restart_inside_passes_its_marker_on(self, streams, nest, scripted):
+        """The caller has to know."""
+        _, outer = nest(
+            [scripted("a", ["one", down()]), scripted("b", ["uno"])],
+            inner={"stream": StreamConfig(policy="restart")},
+        )
+        items = streams.read(outer, "why").items
+        assert [type(each) for each in items] == [str, StreamReset, str]
+        assert items[1].provider == "b"
+
+    def test_leaving_closes_all_the_way_up(self, streams, nest, scripted, untouched):
+        """Once, and nothing is counted at either level."""
+        a = scripted("a", ["one", "two"])
+        inner, outer = nest([a])
+        assert streams.read(outer, "why", most=1).items == ["one"]
+        assert a.closings == [1]
+        assert untouched(inner, "a")
+        assert untouched(outer, "inner")
+
+    def test_the_limit_to_first_output_outside_does_not_cut_the_stream_inside(
+        self, loop, nest, scripted, clock
+    ):
+        """It is over with the first output; the deadline is what is passed on."""
+        _, outer = nest(
+            [scripted("a", ["one", Pause(7.0), "two"])],
+            [scripted("c", ["no"])],
+            attempt_timeout=5.0,
+            deadline=20.0,
+        )
+        read = StreamWay(loop).read(outer, "why")
+        assert (read.items, read.error) == (["one", "two"], None)
+
+    @pytest.mark.parametrize("script", [[Pause(FOREVER)], ["one", Pause(FOREVER)]])
+    def test_the_outer_deadline_holds_inside(self, loop, nest, scripted, clock, script):
+        """Before and after output."""
+        a = scripted("a", script)
+        inner, outer = nest([a], deadline=10.0)
+        read = StreamWay(loop).read(outer, "why")
+        assert isinstance(read.error, (DeadlineExceeded, StreamInterrupted))
+        assert (clock(), a.closings) == (10.0, [1])
+        assert inner.breaker("a").snapshot().in_flight == 0
+        assert outer.breaker("inner").snapshot().in_flight == 0

@@ -1,0 +1,173 @@
+"""One provider object in two chains; chains entered and left; results that come late."""
+
+import contextlib
+import gc
+import threading
+import time
+
+import anyio
+import pytest
+
+from fsm_fallback import (
+    AuditLog,
+    BreakerConfig,
+    BreakerState,
+    FallbackConfig,
+    FallbackProvider,
+    provider,
+)
+from fsm_fallback.testing import ManualClock, ScriptedProvider
+
+QUICK = FallbackConfig(breaker=BreakerConfig(minimum_calls=1, jitter=0.0))
+
+
+def test_what_one_chain_learns_of_a_provider_holds_in_the_other(way, clock):
+    """They have one breaker, and each its own trail."""
+    bad = ScriptedProvider("a", [ConnectionError("down"), "no"], clock=clock)
+    good = ScriptedProvider("b", ["one", "two"], clock=clock)
+    first = FallbackProvider(bad, good, clock=clock, config=QUICK, name="first")
+    second = FallbackProvider(bad, good, clock=clock, config=QUICK, name="second")
+    assert first.breaker("a") is second.breaker("a")
+    assert way.detailed(first, "why").value == "one"
+    answer = way.detailed(second, "why")
+    assert answer.value == "two"
+    assert [item.provider for item in answer.trail] == ["a", "b"]
+    assert len(bad.calls) == 1
+
+
+def test_each_of_two_chains_records_what_their_breaker_did(way, clock):
+    """Under the name that the breaker got in the first."""
+    bad = ScriptedProvider("a", [ConnectionError("down")], clock=clock)
+    first = FallbackProvider(bad, clock=clock, config=QUICK, name="first")
+    second = FallbackProvider(bad, clock=clock, config=QUICK, name="second")
+    way.failure(first, "why")
+    for llm in (first, second):
+        ids = {record["id"] for record in llm.audit.records() if record["machine"] == "breaker"}
+        assert ids == {"first/a"}
+
+
+@pytest.mark.parametrize("left", ["first", "second"])
+def test_two_chains_of_one_provider_may_have_one_log(clock, left):
+    """Their breaker keeps its name there, and is heard as long as one of them lives."""
+    log = AuditLog(clock=clock)
+    bad = ScriptedProvider("a", [ConnectionError], clock=clock)
+    chains = {
+        name: FallbackProvider(bad, clock=clock, config=QUICK, name=name, audit=log)
+        for name in ("first", "second")
+    }
+    llm = chains.pop(left)
+    del chains
+    gc.collect()
+    with contextlib.suppress(ExceptionGroup):
+        llm.call("why")
+    trips = [each for each in log.records() if each["machine"] == "breaker"]
+    assert {each["id"] for each in trips} == {"first/a"}
+    assert [each["to"] for each in trips if each["verdict"] == "moved"] == ["open"]
+
+
+@pytest.mark.parametrize(
+    ("config", "own_clock"),
+    [(FallbackConfig(breaker=BreakerConfig(minimum_calls=2)), False), (QUICK, True)],
+    ids=["parameters", "clock"],
+)
+def test_a_breaker_is_not_shared_across_what_it_decides_by(clock, config, own_clock):
+    """Other parameters, or another clock, are another breaker."""
+    bad = ScriptedProvider("a", [], clock=clock)
+    first = FallbackProvider(bad, clock=clock, config=QUICK)
+    second = FallbackProvider(bad, clock=ManualClock() if own_clock else clock, config=config)
+    assert first.breaker("a") is not second.breaker("a")
+
+
+def test_a_provider_begins_anew_when_its_chains_are_gone(clock):
+    """Nothing keeps the breaker but those who have it."""
+    bad = ScriptedProvider("a", [ConnectionError, "hello"], clock=clock)
+
+    def fail():
+        with contextlib.suppress(ExceptionGroup):
+            FallbackProvider(bad, clock=clock, config=QUICK).call("why")
+
+    fail()
+    gc.collect()
+    assert FallbackProvider(bad, clock=clock, config=QUICK).call("why") == "hello"
+
+
+def test_a_chain_may_be_entered_again_while_it_is(tmp_path, clock):
+    """The last who leaves closes, and it goes on working."""
+    llm = FallbackProvider(ScriptedProvider("a", ["hello"] * 3, clock=clock), clock=clock)
+    with llm as entered:
+        assert entered is llm
+        with llm:
+            llm.call("why")
+        assert llm.call("why") == "hello"
+    llm.close()
+    llm.close()
+    assert llm.call("why") == "hello"
+
+
+def test_a_chain_may_be_entered_in_many_tasks(loop, clock):
+    """Each leaves when it likes."""
+    llm = FallbackProvider(ScriptedProvider("a", ["hello"] * 30, clock=clock), clock=clock)
+
+    async def use():
+        async with llm:
+            for _ in range(3):
+                assert await llm.acall("why") == "hello"
+
+    async def main():
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(use)
+        await llm.aclose()
+
+    loop.run(main)
+    assert llm._entered == 0
+
+
+def test_a_log_that_was_given_is_flushed_and_stays_open(tmp_path, clock):
+    """It may be of other chains as well."""
+    path = tmp_path / "audit.jsonl"
+    with AuditLog(path, clock=clock) as log:
+        a = ScriptedProvider("a", ["hello"] * 2, clock=clock)
+        llm = FallbackProvider(a, clock=clock, audit=log)
+        with llm:
+            llm.call("why")
+        before = path.read_text()
+        assert before
+        llm.call("why")
+        llm.close()
+        assert len(path.read_text()) > len(before)
+
+
+@pytest.mark.parametrize("ends", ["answer", "error"])
+def test_a_result_that_comes_after_the_caller_left_is_recorded_once(loop, ends):
+    """As late, because the caller had left; nothing is counted."""
+    began, release = threading.Event(), threading.Event()
+
+    @provider("a")
+    def stuck(prompt):
+        began.set()
+        release.wait(10.0)
+        if ends == "error":
+            raise ConnectionError("down")
+        return "late"
+
+    llm = FallbackProvider(stuck, config=QUICK)
+
+    async def main():
+        try:
+            async with loop.cancelling(llm.acall, "why"):
+                await anyio.to_thread.run_sync(began.wait, 10.0)
+        finally:
+            release.set()
+
+    loop.run(main)
+    for _ in range(1_000):
+        late = [each for each in llm.audit.records() if each["verdict"] == "late"]
+        if late:
+            break
+        time.sleep(0.005)
+    (record,) = late
+    assert record["because"]["abandoned"] is True
+    assert (record["fault"] is None) is (ends == "answer")
+    snapshot = llm.breaker("a").snapshot()
+    assert (snapshot.state, snapshot.calls, snapshot.in_flight) == (BreakerState.CLOSED, 0, 0)
