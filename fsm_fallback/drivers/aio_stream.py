@@ -22,7 +22,6 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
     clock = delivery.walk.clock
     command = delivery.begin()
     upstream: AsyncUpstream = OwnKind("")
-    command = delivery.begin()
     try:
         while True:
             match command.do:

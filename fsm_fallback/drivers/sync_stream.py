@@ -19,7 +19,6 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
     """One call, item by item."""
     command = delivery.begin()
     upstream = Upstream("")
-    command = delivery.begin()
     try:
         while True:
             match command.do:
