@@ -183,6 +183,11 @@ class Stage:
             )
         return self.clients[name]
 
+    def warm_up(self):
+        """Make the clients now, so that no call's limit is spent on it."""
+        for name, endpoint in self.endpoints.items():
+            method_of(self.client(name), endpoint)
+
     def asking(self, name, *, streams=False, patience=LIMIT, **more):
         """The function of a user that asks a provider; `patience` is the SDK's own time-out."""
         endpoint = self.endpoints[name]
@@ -244,6 +249,7 @@ class Stage:
         return self.loop.run(self._to_its_end, function, *args)
 
     async def _to_its_end(self, function, *args):
+        self.warm_up()
         try:
             return await function(*args)
         finally:
@@ -297,6 +303,8 @@ def a_stage(emulator, clock, loop, pair):
     stage = Stage(emulator, clock, loop)
     for name, endpoint in zip(("first", "second"), pair, strict=True):
         stage.add(name, endpoint)
+    if not stage.is_async:
+        stage.warm_up()
     yield stage
     for client in stage.clients.values():
         client.close()

@@ -27,7 +27,7 @@ from tests.scenarios.stage import a_stage
 RETRY = RetryConfig(attempts=3, jitter="none", backoff=0.25)
 QUICK = BreakerConfig(consecutive_failures=2, open_duration=5.0, jitter=0.0)
 RESTART, BUFFER = StreamConfig(policy="restart"), StreamConfig(policy="buffer")
-LIMIT = 0.06
+LIMIT = 0.1
 REAL = {"real": True, "patience": 30.0}
 SLOW_START = {**REAL, "stream": StreamConfig(first_output_timeout=LIMIT)}
 
