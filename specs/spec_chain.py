@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 from transitions import MachineError
 
-from fsm_fallback import Fault, FaultKind, Skip
+from fsm_fallback import Fault, FaultKind
 from fsm_fallback.core.chain import MACHINE
 from fsm_fallback.core.chain_rows import CHAIN, FINAL, ChainState
 from fsm_fallback.core.commands import Admit, Call, Emit, Open, Pull, Wait
@@ -66,14 +66,12 @@ class TheChainKeepsItsWord(Walking):
         attempt_timeout: float | None,
         rules: Rules,
     ) -> None:
-        line: list[Any] = [self.candidates[place] for place in order]
-        if ruled_out is not None:
-            line[ruled_out] = Skip(line[ruled_out].name, "vision")
-        self.begin(line, deadline, attempt_timeout, rules)
+        self.begin(self.line(order, ruled_out), deadline, attempt_timeout, rules)
 
     @precondition(lambda self: len(self.open) < CALLS)
     @rule(
         order=ORDERS,
+        ruled_out=st.sampled_from([None, None, None, 1]),
         deadline=st.sampled_from([5.0, 9.0]),
         rules=st.builds(Rules, retry=RETRIES, stream=SHOWN, waits=st.booleans(), sample=SAMPLES),
         breaks=st.integers(0, 2),
@@ -82,13 +80,14 @@ class TheChainKeepsItsWord(Walking):
     def a_stream_is_handed_over(
         self,
         order: list[int],
+        ruled_out: int | None,
         deadline: float,
         rules: Rules,
         breaks: int,
         reports: list[str | FaultKind],
     ) -> None:
         """A call that begins well, may break, and goes on as drawn."""
-        walk = self.begin([self.candidates[place] for place in order], deadline, None, rules)
+        walk = self.begin(self.line(order, ruled_out), deadline, None, rules)
         self.walk_on(walk, ["output", *[FaultKind.TRANSIENT] * breaks, *reports])
 
     # What a driver reports -------------------------------------------------------------------
@@ -163,8 +162,8 @@ class TheChainKeepsItsWord(Walking):
         self.walk_on(self.one(pick, Admit, Call, Open, Pull, Emit, Wait), reports)
 
     @precondition(lambda self: any(walk.chain.deadline for walk in self.open))
-    @rule(pick=PICK)
-    def a_deadline_comes(self, pick: int) -> None:
+    @rule(pick=PICK, breaks=st.booleans())
+    def a_deadline_comes(self, pick: int, *, breaks: bool) -> None:
         """And the driver finds out as it does whatever it has to do."""
         found = [walk for walk in self.open if walk.chain.deadline]
         walk = found[pick % len(found)]
@@ -172,6 +171,8 @@ class TheChainKeepsItsWord(Walking):
         self.take(walk)
         self.elapse(walk, 0.0)
         self.refuse_elsewhere(walk, "open")
+        if breaks:
+            self.come_back(walk, FaultKind.TRANSIENT)
         self.ring(walk)
 
     @precondition(lambda self: self.ended)

@@ -95,6 +95,12 @@ class Walking(RuleBasedStateMachine):
         self.granted: list[Lease] = []
         self.settlings: list[Lease] = []
 
+    def line(self, order: list[int], ruled_out: int | None) -> list[Any]:
+        line: list[Any] = [self.candidates[place] for place in order]
+        if ruled_out is not None:
+            line[ruled_out] = Skip(line[ruled_out].name, "vision")
+        return line
+
     def begin(
         self,
         line: list[Any],
@@ -122,10 +128,10 @@ class Walking(RuleBasedStateMachine):
     def walk_on(self, walk: Walk, reports: list[str | FaultKind]) -> None:
         for report in reports:
             self.take(walk)
+            self.elapse(walk, 10.0 if report == "late" else 0.0)
             if report == "refused":
                 self.refuse_elsewhere(walk, "open")
                 continue
-            self.elapse(walk, 10.0 if report == "late" else 0.0)
             while isinstance(walk.command, Admit):
                 self.ask(walk)
             if not isinstance(report, FaultKind):
@@ -233,6 +239,7 @@ class Walking(RuleBasedStateMachine):
         assert isinstance(walk.command, Admit)
         walk.skips.append(walk.command.candidate.name)
         walk.do(walk.chain.admission(word, self.now), self.now)
+        assert not walk.place.out
 
     def _fail(self, walk: Walk, fault: Fault, error: Exception) -> None:
         """The breaker is told first, for the chain asks how it stands."""
@@ -246,6 +253,7 @@ class Walking(RuleBasedStateMachine):
         walk.errors.append(error)
         walk.seen.fail(told)
         walk.do(command, self.now)
+        assert isinstance(command, Wait) or not walk.place.out
         *earlier, last = [item for item in walk.chain.trail if isinstance(item, Attempt)]
         assert earlier == tries
         assert (last.provider, last.fault, last.error) == (out.candidate.name, told, error)
