@@ -362,6 +362,10 @@ class FallbackProvider(Generic[P, T_co]):
         if walk is None:
             streams = way in ("stream", "astream")
             refuse_problems(walk_problems(way, self._accept, self.name))
+            if way in ("acall", "astream"):
+                from fsm_fallback.drivers.aio import warm_up  # noqa: PLC0415  # as in acall
+
+                warm_up()
             walk = self._walks[way] = Walk(
                 name=self.name,
                 links=links_of(self._providers, self._gates, way),

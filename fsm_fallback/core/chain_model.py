@@ -192,6 +192,8 @@ class ChainModel:
     def interrupt(self) -> None:
         """Make the error that says a stream broke that the caller had seen."""
         what = f"the stream of {self.seen_of!r} broke after output had been handed over"
+        if "deadline" in self.facts and "had" in self.facts:
+            what = f"the deadline passed before the stream of {self.seen_of!r} had ended"
         self.error = failure(StreamInterrupted, what, self.trail, self.now)
 
     # Reading --------------------------------------------------------------------------------

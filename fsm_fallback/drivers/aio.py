@@ -6,6 +6,7 @@ chain ABANDONED, and goes on its way.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from threading import get_ident
 from types import TracebackType
@@ -127,6 +128,12 @@ async def drive(  # noqa: C901, PLR0912  # a case for each command
     finally:
         # Errors keep this frame in their tracebacks: no cycle, so no prompt lives on in one.
         del chain, command
+
+
+def warm_up() -> None:
+    """Have anyio import what this loop needs now, and not within the first limit."""
+    with contextlib.suppress(Exception):  # in no loop there is nothing to warm
+        anyio.current_effective_deadline()
 
 
 async def pause(clock: Callable[[], float], seconds: float) -> None:

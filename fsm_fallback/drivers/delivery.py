@@ -13,12 +13,13 @@ from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.chain_rows import FINAL, S
 from fsm_fallback.core.commands import Admit, Command, Emit, Open, Pull, Raise
 from fsm_fallback.core.lease import Lease
+from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.drivers.judging import Flaw
 from fsm_fallback.drivers.link import Link
 from fsm_fallback.drivers.nested import ChainLink
 from fsm_fallback.drivers.upstream import END
 from fsm_fallback.drivers.walk import Walk
-from fsm_fallback.errors import StreamFailed, StreamInterrupted
+from fsm_fallback.errors import StreamEmpty, StreamFailed, StreamInterrupted
 from fsm_fallback.providers.reading import Reading, size_of
 
 
@@ -161,6 +162,9 @@ class Delivery:
     def _end(self, now: float) -> Command:
         self._tell()
         flaw = self.chain.flaw_of_end(complete=self.reading.is_complete)
+        if flaw is not None and self.reading.is_filtered and self.chain.output_at is None:
+            words = f"the stream of {self.link.name!r} was filtered before any output"
+            flaw = Fault(FaultKind.CONTENT, message=words), StreamEmpty(words)
         if flaw is not None:
             return self._fail(flaw)
         self.link.circuit.settle_success(self.lease, now)

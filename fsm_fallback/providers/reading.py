@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from fsm_fallback.providers.classifying import log_fault_of_user
 from fsm_fallback.providers.pieces import Piece, piece_of
+from fsm_fallback.providers.refusal import is_filtered
 from fsm_fallback.providers.usage import Usage, usage_of
 
 Terminal = Callable[[Any], bool] | Literal["auto"] | None
@@ -54,15 +55,17 @@ class Reading:
 
     Attributes:
         has_begun: Whether an item has come.
+        is_filtered: Whether it said that a content filter ended it.
         usage: The tokens it told of; None while it told none.
     """
 
-    __slots__ = ("_ended", "_expects_end", "_reader", "has_begun", "usage")
+    __slots__ = ("_ended", "_expects_end", "_reader", "has_begun", "is_filtered", "usage")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._ended = False
         self.has_begun = False
+        self.is_filtered = False
         self._expects_end = callable(reader.terminal)
         self.usage: Usage | None = None
 
@@ -84,6 +87,7 @@ class Reading:
         elif reader.terminal is not None and not self._ended:
             self._ended = self._ask("terminal", reader.terminal, item)
         if piece.dialect is not None and (piece.ends or not piece.output):
+            self.is_filtered = self.is_filtered or is_filtered(item)
             told = usage_of(item)
             if told is not None:
                 self.usage = told if self.usage is None else self.usage.merged(told)

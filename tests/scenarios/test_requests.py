@@ -133,6 +133,17 @@ class TestAContentFilter:
         assert (stage.requests(), stage.ends()) == ((1, 0), [("sent", 2)])
         assert chain.breaker("first").snapshot().failures == 0
 
+    def test_a_stream_that_a_filter_ends_before_any_output_is_a_refusal(self, streaming):
+        """Not shopped around, and no breaker counts it."""
+        stage = streaming
+        stage.first.script(Filtered(0))
+        chain = stage.chain(streams=True)
+        seen = stage.read(chain)
+        assert type(seen.error) is RequestRejected
+        assert told(seen.trail) == [("first", K.CONTENT)]
+        assert (seen.items, stage.requests()) == ([], (1, 0))
+        assert chain.breaker("first").snapshot().calls == 0
+
     def test_a_plain_answer_that_a_filter_ended_is_an_answer(self, stage):
         """The caller looks at it, or lets `accept` do so."""
         stage.first.script(Filtered(2))
