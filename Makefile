@@ -9,7 +9,7 @@ JOBS ?= 1
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types contracts unit coverage proofs bite deep previous bench scenarios mutants diagrams clean
+.PHONY: help demo test lint types contracts unit coverage proofs bite deep previous bench scenarios soak mutants diagrams clean
 
 help:
 	@echo "make demo   set up, then run the scripted outage on loopback (about 20 s)"
@@ -19,6 +19,7 @@ help:
 	@echo "make deep   set up, then draw more and explore more, for a night"
 	@echo "make bench  set up, then print the speed ratios of docs/benchmarks.md"
 	@echo "make scenarios  set up, then print what seven libraries' breakers do in the same scenarios"
+	@echo "make soak   set up, then make a million calls with faults and see that nothing is left over"
 	@echo "make mutants  set up, then write docs/evidence.md: which changes of the core no test notices"
 
 $(VENV)/demo.stamp: pyproject.toml
@@ -100,6 +101,11 @@ bench: $(BENCH)/stamp
 
 scenarios: $(BENCH)/stamp
 	@$(BENCH)/bin/python benchmarks/scenarios.py
+
+# CALLS=100000 for a short one.
+CALLS ?= 1000000
+soak: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/soak.py --calls $(CALLS)
 
 mutants: $(MUTANTS)/stamp
 	$(MUTANTS)/bin/python docs/evidence.py --jobs $(JOBS)

@@ -51,7 +51,7 @@ class TestHandingOver:
         llm, (a, b) = stream_chain({"a": [[EMPTY, EMPTY, error]], "b": [["hello"]]})
         read = streams.read(llm, "why")
         assert read.items == ["hello"]
-        assert told(read.stream) == [("a", K.CONNECT), ("b", None)]
+        assert told(read.stream) == [("a", K.STREAM), ("b", None)]
         assert read.stream.trail[0].error is error
         assert (a.closings, b.closings) == ([1], [1])
         assert llm.breaker("a").state is BreakerState.OPEN
@@ -169,7 +169,7 @@ class TestPolicies:
         first, reset, *rest = read.items
         assert (first, rest) == ("one", [EMPTY, "uno"])
         assert isinstance(reset, StreamReset)
-        assert (reset.provider, reset.after, reset.fault.kind) == ("b", "a", K.CONNECT)
+        assert (reset.provider, reset.after, reset.fault.kind) == ("b", "a", K.STREAM)
         assert read.stream.provider == "b"
         assert (a.closings, b.closings) == ([1], [1])
 
