@@ -282,7 +282,7 @@ class Chain(ChainModel):
                 return self._expire()
             if isinstance(candidate, Skip):
                 self._note(candidate)
-            elif self.needs_larger_than is not None and not self._is_larger(candidate):
+            elif self.needs_larger_than is not None and not self.fits(candidate):
                 self._note(Skip(candidate.name, "context_window"))
             else:
                 return Admit(candidate)
@@ -374,10 +374,6 @@ class Chain(ChainModel):
     def _end(self) -> float:
         return math.inf if self.deadline is None else self.deadline
 
-    def _is_larger(self, candidate: Candidate) -> bool:
-        window, needed = candidate.context_window, self.needs_larger_than
-        return window is not None and needed is not None and window > needed
-
     # Facts ----------------------------------------------------------------------------------
 
     def _facts_of(self, fault: Fault) -> Facts:
@@ -408,11 +404,7 @@ class Chain(ChainModel):
         others: list[Any] = [
             each for each in self.candidates[self.position + 1 :] if not isinstance(each, Skip)
         ]
-        another = any(
-            (self.needs_larger_than is None or self._is_larger(other))
-            and other.opens_at(now) <= now
-            for other in others
-        )
+        another = any(self.fits(other) and other.opens_at(now) <= now for other in others)
         longest = rules.longest_wait(fault, another=another)
         time_left = self._end - now
         return {

@@ -253,8 +253,13 @@ class ChainModel:
         return tuple(
             each
             for each in self.candidates
-            if not isinstance(each, Skip) and each.name not in called
+            if not isinstance(each, Skip) and each.name not in called and self.fits(each)
         )
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether its window is as large as a provider that failed has shown to be needed."""
+        needed, window = self.needs_larger_than, candidate.context_window
+        return needed is None or (window is not None and window > needed)
 
     def reopens(self, poll: float) -> float:
         """When the first of the breakers that refused may admit; infinite if nobody knows.

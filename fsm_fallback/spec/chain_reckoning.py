@@ -59,11 +59,12 @@ def ending(act: ChainAct, kind: type[ChainFailed]) -> type[ChainFailed]:
 
 def reopening(act: ChainAct, trail: Trail) -> float:
     """When the first breaker may admit of those that refused and were never called."""
-    called = {item.provider for item in trail if not is_refusal(item)}
+    waited_for = left_after_waiting(act.candidates, trail, act.needs_larger_than)
+    names = {each.name for each in waited_for}
     refusals = {item.provider: item for item in trail if isinstance(item, Skip)}
     times = [math.inf]
     for name, skip in refusals.items():
-        if name in called:
+        if name not in names:
             continue
         if skip.until is not None:
             times.append(max(skip.until, act.now))
@@ -78,12 +79,16 @@ def is_refusal(item: Attempt | Skip) -> bool:
 
 
 def left_after_waiting(
-    candidates: tuple[Candidate | Skip, ...], trail: Trail
+    candidates: tuple[Candidate | Skip, ...], trail: Trail, needed: int | None
 ) -> tuple[Candidate, ...]:
-    """Who is asked after a wait for a breaker: whoever was refused and never called, in order."""
+    """Who is asked after a wait for a breaker: refused, never called, and not too small."""
     called = {item.provider for item in trail if not is_refusal(item)}
     return tuple(
-        each for each in candidates if not isinstance(each, Skip) and each.name not in called
+        each
+        for each in candidates
+        if not isinstance(each, Skip)
+        and each.name not in called
+        and (needed is None or (each.context_window or 0) > needed)
     )
 
 

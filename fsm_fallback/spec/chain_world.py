@@ -428,7 +428,7 @@ class Followed:
         # What the chain skipped on its way is expected from now on, and whom it waits for as well.
         self.trail = after.trail
         if after.state is S.WAITING and not after.budgeted:
-            self.line = left_after_waiting(self.candidates, self.trail)
+            self.line = left_after_waiting(self.candidates, self.trail, self.needs_larger_than)
         return act
 
     @property

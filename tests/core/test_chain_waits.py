@@ -65,6 +65,18 @@ class TestWaitingForABreaker:
         }
         assert call.places.taken == []
 
+    def test_one_whose_window_is_too_small_is_not_waited_for(self, start, candidate):
+        """It would be passed over when its breaker had opened."""
+        line = (candidate("a", 8), candidate("b", 16), candidate("c", 32))
+        call = start(*line, at=100.0, waits=True, deadline=150.0)
+        call.refuse("open", 105.0)
+        call.admit()
+        call.fail(Fault(K.CONTEXT))
+        call.admit()
+        call.fail()
+        assert type(call.error) is AllProvidersFailed
+        assert [item.provider for item in call.chain.trail] == ["a", "b", "c"]
+
     def test_what_is_left_of_a_wait_is_waited(self, refused):
         """However often the driver asks."""
         call = refused(105.0)
