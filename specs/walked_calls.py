@@ -297,7 +297,10 @@ class Walking(RuleBasedStateMachine):
         if isinstance(error, AllProvidersFailed):
             assert {item.provider for item in chain.trail} == {*WINDOWS}
         if isinstance(error, StreamInterrupted):
-            assert error.message.startswith(f"the stream of {walk.seen.of!r} broke")
+            told = [f"the stream of {walk.seen.of!r} broke after output had been handed over"]
+            if chain.deadline is not None and self.now >= chain.deadline:
+                told.append(f"the deadline passed before the stream of {walk.seen.of!r} had ended")
+            assert error.message.startswith(tuple(told))
 
     def _settle(self, out: Call | Open | Pull, fault: Fault | None) -> None:
         self.settle_on(self.breakers[out.candidate.name], out.lease, fault)

@@ -59,7 +59,6 @@ class ChainModel:
 
     # Waiting.
     wake_at: float = 0.0
-    resume_at: int = 0
     budgeted: bool = False  # whether this call has a place in the budget of retries
 
     # Streams: what is held back, when the attempt gave output and last spoke, whose output the
@@ -153,7 +152,6 @@ class ChainModel:
         """Come back to the same candidate after the wait."""
         wait: Any = self.facts["wait"]
         self.wake_at = self.now + wait
-        self.resume_at = self.position
         self.budgeted = True
 
     def plan_reopening(self) -> None:
@@ -161,11 +159,7 @@ class ChainModel:
         reopens: Any = self.facts["reopens"]
         self.wake_at = reopens
         self.candidates = self.refused()
-        self.position = self.resume_at = 0
-
-    def rewind(self) -> None:
-        """Go back to whom we waited for."""
-        self.position = self.resume_at
+        self.position = 0
 
     def give_up(self) -> None:
         """Make the error that holds everything that went wrong."""

@@ -54,7 +54,7 @@ CHAIN: Final = Table("chain", initial=S.SELECTING, final=FINAL, rows=(
     Row("cut",     S.STREAMING, "restartable",  S.SELECTING,   "note_attempt go_on",      "the caller takes a fresh stream"),
     Row("cut",     S.STREAMING, None,           S.INTERRUPTED, "note_attempt interrupt",  "nobody can go on where it broke"),
     # The wait is over.
-    Row("elapse",  S.WAITING,   None,           S.SELECTING,   "rewind",                  "whom we waited for is asked again"),
+    Row("elapse",  S.WAITING,   None,           S.SELECTING,   "",                        "whom we waited for is asked again"),
     # Time ran out.
     Row("expire",  S.SELECTING, "handed_over",  S.INTERRUPTED, "interrupt",               "no time to go on with what was begun"),
     Row("expire",  S.SELECTING, None,           S.FAILED,      "run_out",                 "no time to ask anyone"),

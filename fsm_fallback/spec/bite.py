@@ -369,6 +369,7 @@ def _explored(
     return Explorer(
         prey.worlds(scope, model),
         properties,
+        tables={prey.table.name: prey.table},
         depth=scope.depth,
         states=scope.states,
         stops=True,

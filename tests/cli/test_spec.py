@@ -3,6 +3,12 @@
 import re
 
 import pytest
+from click.testing import CliRunner
+
+from fsm_fallback.cli import spec
+from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.chain_rows import CHAIN
+from fsm_fallback.spec.mutants import mutants_of
 
 TABLE = """
 import attrs
@@ -92,24 +98,49 @@ def test_what_the_audit_says_stands_beside_the_verdicts(run, theirs):
     assert "chain-never-stuck: Whatever a driver reports" in done.stdout
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_bite_kills_every_mutant_of_the_chain(run, jobs):
-    """All killed by properties, some of them by the audit as well."""
-    done = run("spec", "bite", "fsm_fallback.core.chain:CHAIN", "--jobs", jobs)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(
-        r"fsm_fallback.core.chain:CHAIN: (\d+) mutants, \1 killed, 0 equal, 0 survived "
-        r"\(the audit alone refuses \d+\)\n",
-        done.stdout,
-    )
+@pytest.fixture
+def bite(monkeypatch, tmp_path):
+    """Run `bite` on the chain, with the mutants named alone; `make bite` runs all there are."""
+
+    def bite(*ids, reasons=None):
+        few = [mutant for mutant in mutants_of(CHAIN, Chain) if mutant.id in ids]
+        monkeypatch.setattr("fsm_fallback.spec.bite.mutants_of", lambda *_: iter(few))
+        arguments = ["fsm_fallback.core.chain:CHAIN"]
+        if reasons is not None:
+            (tmp_path / "equal.toml").write_text(f'["{arguments[0]}"]\n{reasons}\n')
+            arguments += ["--equivalent", str(tmp_path / "equal.toml")]
+        done = CliRunner().invoke(spec.bite, arguments, standalone_mode=False)
+        return done.return_value, done.output.splitlines()
+
+    return bite
 
 
-def test_bite_refuses_a_reason_for_nothing(run, tmp_path):
+KILLED = "answer in calling: leads to failed"
+EQUAL = "fault in calling [rejected]: after [retryable]"
+
+
+def test_bite_tells_what_became_of_the_mutants(bite):
+    """How many there were, by their fates, and which nobody could tell."""
+    code, lines = bite(KILLED, EQUAL)
+    came_to = "2 mutants, 1 killed, 1 equal, 0 survived (the audit alone refuses 0)"
+    assert code == 0
+    assert lines == [f"fsm_fallback.core.chain:CHAIN: {came_to}", f"  equal  {EQUAL}"]
+
+
+def test_bite_wants_a_reason_for_each_that_is_equal(bite):
+    """One that is listed is told with it; one that is not is a problem."""
+    code, lines = bite(EQUAL, reasons=f'"{EQUAL}" = "because"')
+    assert (code, lines[1:]) == (0, [f"  equal  {EQUAL}: because"])
+    code, lines = bite(EQUAL, reasons="")
+    assert code == 1
+    assert f"BROKEN {EQUAL} is equal to the original, and not listed" in lines[-1]
+
+
+def test_bite_refuses_a_reason_for_nothing(bite):
     """A list that is stale is a problem."""
-    (tmp_path / "equal.toml").write_text('["fsm_fallback.core.chain:CHAIN"]\n"x" = "because"\n')
-    done = run("spec", "bite", "fsm_fallback.core.chain:CHAIN", "--equivalent", "equal.toml")
-    assert done.returncode == 1
-    assert "BROKEN x is listed as equal, and is not there or is killed" in done.stdout
+    code, lines = bite(KILLED, reasons='"x" = "because"')
+    assert code == 1
+    assert "BROKEN x is listed as equal, and is not there or is killed" in lines[-1]
 
 
 @pytest.mark.parametrize(

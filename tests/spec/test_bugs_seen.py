@@ -106,7 +106,8 @@ class NeverCuts(Chain):
 class TakesEqualWindows(Chain):
     """Takes a window of the same size for a larger one."""
 
-    def _is_larger(self, candidate):
+    def fits(self, candidate):
+        """As the class says."""
         return (candidate.context_window or 0) >= (self.needs_larger_than or 0)
 
 
