@@ -18,7 +18,6 @@ import functools
 import gc
 import itertools
 import logging
-import math
 import os
 import random
 import sys
@@ -33,6 +32,7 @@ from typing import Any, Final
 import anyio
 import openai
 import trio
+from flaky import Flaky, Plain, Sdk, clients_of, responder
 
 from fsm_fallback import (
     AuditLog,
@@ -41,7 +41,6 @@ from fsm_fallback import (
     CountWindow,
     FallbackConfig,
     FallbackProvider,
-    ModelInfo,
     RetryConfig,
     StreamConfig,
 )
@@ -49,13 +48,6 @@ from fsm_fallback.core.chain_rows import FINAL, ChainState
 from fsm_fallback.core.events import AttemptStep, ChainStep, StreamStep
 from fsm_fallback.testing import (
     Emulator,
-    Overloaded,
-    RateLimited,
-    Reset,
-    Slow,
-    Status,
-    StreamCut,
-    StreamError,
 )
 
 ROUNDS: Final = 10
@@ -75,91 +67,6 @@ BREAKER: Final = BreakerConfig(
     probe_timeout=0.1,
 )
 RETRY: Final = RetryConfig(attempts=2, backoff=0.001, max_retry_after=0.01)
-
-
-class ServiceUnavailableError(Exception):
-    status_code = 503
-
-
-class AuthenticationError(Exception):
-    status_code = 401
-
-
-class BadRequestError(Exception):
-    status_code = 400
-    body = {"error": {"type": "invalid_request_error", "message": "wrong", "param": "n"}}  # noqa: RUF012
-
-
-FAULTS: Final = (
-    *[ServiceUnavailableError] * 8,
-    *[ConnectionError] * 4,
-    *[ValueError] * 2,
-    AuthenticationError,
-    BadRequestError,
-)
-
-
-class Flaky:
-    """A provider that fails now and then, in every way of being called."""
-
-    def __init__(self, name: str, failing: float, account: str | None = None) -> None:
-        self.name = name
-        self.failing = failing
-        self.info = ModelInfo(account=account)
-        self.stall = math.inf  # until it is cut
-        self.opened, self.closed = itertools.count(), itertools.count()
-
-    def _may_fail(self) -> None:
-        if random.random() < self.failing:
-            raise random.choice(FAULTS)
-
-    def call(self, prompt):
-        self._may_fail()
-        return prompt
-
-    async def acall(self, prompt):
-        chance = random.random()
-        if chance < 0.3:
-            await anyio.lowlevel.checkpoint()
-        if chance < 0.003:
-            await anyio.sleep(self.stall if chance < 0.001 else 0.002)
-        self._may_fail()
-        return prompt
-
-    def stream(self, prompt):
-        next(self.opened)
-        try:
-            for number in range(random.randrange(6)):
-                if random.random() < self.failing / 3:
-                    raise random.choice(FAULTS)
-                yield "" if number == 0 else prompt
-        finally:
-            next(self.closed)
-
-    async def astream(self, prompt):
-        next(self.opened)
-        try:
-            for number in range(random.randrange(6)):
-                if random.random() < 0.2:
-                    await anyio.lowlevel.checkpoint()
-                if random.random() < 0.001:
-                    await anyio.sleep(self.stall)
-                if random.random() < self.failing / 3:
-                    raise random.choice(FAULTS)
-                yield "" if number == 0 else prompt
-        finally:
-            next(self.closed)
-
-
-class Plain(Flaky):
-    """A provider with plain forms only, which awaited calls make in threads; sometimes slow."""
-
-    acall = astream = None
-
-    def call(self, prompt):
-        if random.random() < 0.01:
-            time.sleep(0.03)  # longer than an attempt may take: it comes back late
-        return super().call(prompt)
 
 
 class Counting(AuditLog):
@@ -413,64 +320,6 @@ class Soak:
         assert opened == closed
         assert sum(said.values()) == self.calls
         return dict(ends)
-
-
-class _Clients(threading.local):
-    """The SDK's clients of the loop that runs in this thread."""
-
-    def set(self, clients) -> None:
-        self.by_name = clients
-
-
-clients_of = _Clients()
-
-
-class Sdk:
-    """A provider through the SDK of OpenAI."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    async def acall(self, prompt):
-        return await self._ask(prompt, stream=False)
-
-    async def astream(self, prompt):
-        stream = await self._ask(prompt, stream=True)
-        try:
-            async for chunk in stream:
-                yield chunk
-        finally:
-            await stream.close()
-
-    async def _ask(self, prompt, *, stream):
-        client = clients_of.by_name[self.name]
-        return await client.chat.completions.create(
-            model="emulated", messages=[{"role": "user", "content": prompt}], stream=stream
-        )
-
-
-def responder(failing: float):
-    """What an emulated provider does: it fails now and then."""
-    steps = (
-        Status(503),
-        Status(500),
-        Overloaded(),
-        RateLimited(retry_after=0.01),
-        Reset(),
-        Slow(0.01),
-        StreamError(),
-        StreamCut(),
-    )
-
-    def respond(request):
-        if random.random() >= failing:
-            return None
-        step = random.choice(steps)
-        if isinstance(step, (StreamError, StreamCut)) and not request.stream:
-            return Status(503)
-        return step
-
-    return respond
 
 
 def resident() -> int:

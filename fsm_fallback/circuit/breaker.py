@@ -11,11 +11,12 @@ import functools
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ClassVar, Final, ParamSpec, TypeVar, overload
 
+from fsm_fallback.circuit.arguments import argument_problems, judge_problems
 from fsm_fallback.circuit.calls import Guard
 from fsm_fallback.circuit.explain import explained
 from fsm_fallback.circuit.serial import Listener, Serial
@@ -30,7 +31,6 @@ from fsm_fallback.core.parameters import BreakerConfig
 from fsm_fallback.core.snapshot import BreakerSnapshot
 from fsm_fallback.errors import BreakerOpen, ConfigurationError
 from fsm_fallback.providers.classifying import Classifier
-from fsm_fallback.providers.protocol import slot_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class CircuitBreaker:
         classify: Classifier | None = None,
         accept: Callable[[Any], bool] | None = None,
     ) -> None:
-        refuse_problems(_argument_problems(name, config, clock, sample, classify, accept))
+        refuse_problems(argument_problems(name, config, clock, sample, classify, accept))
         self._name = name
         self.clock = clock
         self._serial = Serial(sample)
@@ -149,7 +149,7 @@ class CircuitBreaker:
         Raises:
             ConfigurationError: If it cannot be guarded.
         """
-        refuse_problems(_judge_problems(classify, accept))
+        refuse_problems(judge_problems(classify, accept))
         guard = self._guard
         if classify is not None or accept is not None:
             guard = guard.with_judges(classify, accept)
@@ -480,34 +480,3 @@ class CircuitBreaker:
 
     def _admit(self, now: float) -> Lease | Refusal:
         return self.core.admit(now) or self.core.refusal
-
-
-def _argument_problems(
-    name: object,
-    config: object,
-    clock: object,
-    sample: object,
-    classify: object,
-    accept: object,
-) -> Iterator[str]:
-    if not isinstance(name, str) or not name:
-        yield f"CircuitBreaker.name is {shown(name)}; give a non-empty string"
-    if not isinstance(config, BreakerConfig):
-        yield f"CircuitBreaker.config is {shown(config)}; give a BreakerConfig"
-    if not callable(clock):
-        yield f"CircuitBreaker.clock is {shown(clock)}; give a function that returns seconds"
-    if not callable(sample):
-        yield f"CircuitBreaker.sample is {shown(sample)}; give a function that draws from [0, 1)"
-    yield from _judge_problems(classify, accept)
-
-
-def _judge_problems(classify: object, accept: object) -> Iterator[str]:
-    if classify is not None and not callable(classify):
-        yield (
-            f"CircuitBreaker.classify is {shown(classify)}; give a function of an exception that "
-            "returns a Fault, or None"
-        )
-    if accept is not None and not (callable(accept) and slot_of(accept) == "call"):
-        yield (
-            f"CircuitBreaker.accept is {shown(accept)}; give a plain function of a result, or None"
-        )

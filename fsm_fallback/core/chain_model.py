@@ -1,7 +1,7 @@
 """The model of the machine `CHAIN`: what a call remembers, its guards and its actions.
 
 Guards compare the facts that were measured before a row was chosen; actions change the model alone.
-Who measures, fires and records is `core.chain`.
+`core.chain_measures` measures; `core.chain` fires and records.
 """
 
 from __future__ import annotations
