@@ -13,7 +13,7 @@ from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.chain_rows import ChainState, S
 from fsm_fallback.core.events import Facts
 from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.core.outcome import FailOver, Fault
+from fsm_fallback.core.outcome import FailOver, Fault, Outcome
 from fsm_fallback.core.rules import PLAIN, Rules
 from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail, failure
 from fsm_fallback.errors import (
@@ -30,7 +30,9 @@ A_LARGER_ONE: Final = FailOver.LARGER_WINDOW.value
 
 _PROBING: Final = BreakerState.HALF_OPEN.value
 
-Attempted = tuple[str, int, Fault | None, Exception | None, float, float, float | None, Any, Trail]
+Attempted = tuple[
+    str, int, Fault | None, Exception | None, float, float, float | None, Any, Trail, float | None
+]
 """An `Attempt` to be: most trails are never read, and a frozen record takes five times as long."""
 
 Skipped = tuple[str, Refusal]
@@ -231,7 +233,14 @@ class ChainModel:
             first,
             self.usage,
             self.inner,
+            self._held_until(candidate),
         )
+
+    def _held_until(self, candidate: Candidate) -> float | None:
+        if self._fault is None or self._fault.outcome is not Outcome.HOLD:
+            return None
+        opens = candidate.opens_at(self.now)
+        return opens if self.now < opens < math.inf else None
 
     def tries_of(self, name: str) -> int:
         """How often a candidate has been called, the attempt that is out not counted."""

@@ -29,6 +29,10 @@ class Candidate(Protocol):
         """Tokens it takes at most; None if unknown."""
         ...
 
+    def opens_at(self, now: float) -> float:
+        """When its breaker may admit: `now` if now, infinite if nobody knows."""
+        ...
+
 
 @attrs.frozen
 class Attempt:
@@ -45,6 +49,8 @@ class Attempt:
             none.
         usage: The tokens it took, where the provider said so; a `Usage`.
         trail: The attempts and skips of a chain that was asked as a provider.
+        held_until: When its breaker may admit again, in the clock's seconds, where the fault has it
+            held; None where not, or where nobody knows.
     """
 
     provider: str
@@ -56,6 +62,7 @@ class Attempt:
     first_output: float | None = None
     usage: Any = None
     trail: tuple[Attempt | Skip, ...] = ()
+    held_until: float | None = None
 
 
 @attrs.frozen
@@ -191,6 +198,8 @@ def _wait_of(item: Attempt | Skip, now: float) -> float | None:
     """Seconds until the time that was named for a provider; None if none was."""
     if isinstance(item, Skip):
         return None if item.until is None else max(0.0, item.until - now)
+    if item.held_until is not None:
+        return max(0.0, item.held_until - now)
     if item.fault is None:
         return None
     wait = item.fault.retry_after

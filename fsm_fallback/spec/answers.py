@@ -38,6 +38,10 @@ class StandIn:
     context_window: int | None = None
     info: ModelInfo = attrs.field(factory=ModelInfo, repr=False)
 
+    def opens_at(self, now: float) -> float:
+        """When its breaker may admit: its breaker is closed."""
+        return now
+
 
 class Order(NamedTuple):
     """What a strategy answered.

@@ -13,7 +13,7 @@ from fsm_fallback.core.chain import Chain, ChainEvent
 from fsm_fallback.core.chain_rows import S
 from fsm_fallback.core.commands import Admit, Call, Command, Emit, Open, Pull, Wait
 from fsm_fallback.core.lease import Lease, Refusal
-from fsm_fallback.core.outcome import Fault, FaultKind
+from fsm_fallback.core.outcome import Fault, FaultKind, Outcome
 from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail
 from fsm_fallback.spec.breaker_world import of_its_own
@@ -305,7 +305,12 @@ class Followed:
         began = lease.admitted_at
         output_at = self.stream.output_at
         first = None if output_at is None else max(0.0, output_at - began)
-        return Attempt(candidate.name, number, fault, error, began, max(0.0, now - began), first)
+        held = None
+        if fault is not None and fault.outcome is Outcome.HOLD:
+            opens = Board.opens[candidate.name]
+            held = opens if now < opens < math.inf else None
+        took = max(0.0, now - began)
+        return Attempt(candidate.name, number, fault, error, began, took, first, held_until=held)
 
     def _failed(
         self,

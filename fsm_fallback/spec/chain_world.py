@@ -230,13 +230,11 @@ class ChainWorld:
         return [settled, call.fault(fault, now)]
 
     def _read_board(self) -> None:
-        scope = self.scope
-        if scope.retry.attempts > 1:
-            Board.opens = {
-                name: watched.breaker.opens_at(self.now) for name, watched in self.watched.items()
-            }
-            taken = sum(call.chain.budgeted for call in self.out)
-            Board.has_place = taken < scope.places
+        Board.opens = {
+            name: watched.breaker.opens_at(self.now) for name, watched in self.watched.items()
+        }
+        taken = sum(call.chain.budgeted for call in self.out)
+        Board.has_place = taken < self.scope.places
 
     def _over(self, call: Followed, *acts: Act) -> tuple[Act, ...]:
         told = acts or (call.begin(self.now),)

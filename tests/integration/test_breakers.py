@@ -113,6 +113,18 @@ class TestRateLimits:
         assert house.requests() == (3, 3)
         assert chain.breaker("openai").snapshot().open_until == 7.0
 
+    def test_one_held_again_raises_with_the_time_its_breaker_holds_it(self, house, clock):
+        """Without a success in between the hold grows: the named 7 s are 14 the second time."""
+        house.openai.script(RateLimited(retry_after=7), RateLimited(retry_after=7))
+        house.anthropic.script(RateLimited(retry_after=60))
+        chain = house.chain()
+        assert house.fail(chain).retry_after == 7.0
+        clock.advance_to(7.0)
+        failure = house.fail(chain)
+        assert [item.provider for item in failure.trail] == ["openai", "anthropic"]
+        assert failure.trail[0].held_until == chain.breaker("openai").snapshot().open_until == 21.0
+        assert failure.retry_after == 14.0
+
     def test_both_held_raises_with_the_earlier_time(self, house, clock):
         """And calls nobody until then."""
         house.openai.script(RateLimited(retry_after=7))
