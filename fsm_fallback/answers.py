@@ -96,12 +96,16 @@ class AnswerStream(_Told, Generic[T_co]):
         return self
 
     def __next__(self) -> T_co | StreamReset:
-        item: T_co | StreamReset = next(self._items)
+        items = self._items
+        del self  # errors lead back to this frame, and the trail keeps them: no cycle
+        item: T_co | StreamReset = next(items)
         return item
 
     def close(self) -> None:
         """Leave, if it has not ended. Idempotent."""
-        self._items.close()
+        items = self._items
+        del self  # as above
+        items.close()
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +116,9 @@ class AnswerStream(_Told, Generic[T_co]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        items = self._items
+        del self  # as above
+        items.close()
 
 
 class AsyncAnswerStream(_Told, Generic[T_co]):
@@ -126,12 +132,16 @@ class AsyncAnswerStream(_Told, Generic[T_co]):
         return self
 
     async def __anext__(self) -> T_co | StreamReset:
-        item: T_co | StreamReset = await anext(self._items)
+        items = self._items
+        del self  # as above
+        item: T_co | StreamReset = await anext(items)
         return item
 
     async def aclose(self) -> None:
         """Leave, if it has not ended. Idempotent."""
-        await self._items.aclose()
+        items = self._items
+        del self  # as above
+        await items.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,4 +152,6 @@ class AsyncAnswerStream(_Told, Generic[T_co]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.aclose()
+        items = self._items
+        del self  # as above
+        await items.aclose()

@@ -38,23 +38,28 @@ def gone():
 
 
 def consume(loop, llm, prompt, most=None):
-    """Read so many items, and leave; whatever is raised is dropped."""
+    """Read so many items, and leave; whatever is raised is dropped.
+
+    The errors of a trail keep the frames they went through, and those their callers' frames: one
+    of them that keeps the stream, and so the trail, is a cycle that nobody but its owner can break.
+    """
     if loop is None:
-        with (
-            contextlib.suppress(ExceptionGroup),
-            llm.stream_detailed(prompt, more=prompt) as stream,
-        ):
+        stream = llm.stream_detailed(prompt, more=prompt)
+        with contextlib.suppress(ExceptionGroup), stream:
             for _ in itertools.islice(stream, most):
                 pass
+        del stream
         return
 
     async def main():
+        stream = llm.astream_detailed(prompt, more=prompt)
         with contextlib.suppress(ExceptionGroup):
-            async with llm.astream_detailed(prompt, more=prompt) as stream:
+            async with stream:
                 count = itertools.count(1)
                 async for _ in stream:
                     if next(count) == most:
                         break
+        del stream
 
     loop.run(main)
 
