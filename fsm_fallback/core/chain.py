@@ -137,7 +137,9 @@ class Chain(ChainMeasures):
 
     def item(self, now: float, size: int, *, output: bool) -> Command:
         """An item of the stream came. `size`: its bytes; `output`: whether it carries output."""
-        self.now = self.spoke_at = now
+        self.now = now
+        if self.deadline is None or now < self.deadline:  # after it, nobody waited for it any more
+            self.spoke_at = now
         if output and self.output_at is None:
             self.output_at = now
         if self.state is S.STREAMING:
@@ -234,7 +236,7 @@ class Chain(ChainMeasures):
         """What it means that the timer of the attempt, or of its stream, rang."""
         since = max(0.0, now - self._quiet_since)
         what = "did not answer" if self.output_at is None else "gave nothing more"
-        words = f"{self.candidate.name!r} {what} within {since:g} s"
+        words = f"{self.candidate.name!r} {what} within {since:.3g} s ({self._limit_rung(now)})"
         return Fault(_TIMEOUT, message=words), TimeoutError(words)
 
     def time_out(self, now: float) -> tuple[Fault, Command]:

@@ -59,7 +59,7 @@ class ChainMeasures(ChainModel):
         left = rules.tries(fault) - tries
         if left <= 0 or self.state is not S.CALLING:
             return {"tries_left": 0}
-        wait = max(
+        wait: float = max(
             rules.retry.wait(tries, rules.sample()),
             fault.retry_after or 0.0,
             candidate.opens_at(now) - now,
@@ -70,13 +70,14 @@ class ChainMeasures(ChainModel):
         another = any(self.fits(other) and other.opens_at(now) <= now for other in others)
         longest = rules.longest_wait(fault, another=another)
         time_left = self._end - now
+        fits = wait <= longest and wait < time_left
         return {
             "tries_left": left,
             "wait": wait,
             "another": another,
             "longest": longest,
             "left": time_left,
-            "budget": wait <= longest and wait < time_left and rules.budget.take(self.call),
+            "budget": rules.budget.take(self.call) if fits else None,
         }
 
     def _larger_left(self) -> int:
@@ -99,7 +100,7 @@ class ChainMeasures(ChainModel):
         if limit is None:
             limit = self.attempt_timeout
         if limit is not None:
-            limit = None if self._is_last else max(0.0, self.offered_at + limit - self.now)
+            limit = None if self._is_last else max(0.0, self._quiet_since + limit - self.now)
         if self.deadline is None:
             return limit
         left = max(0.0, self.deadline - self.now)
@@ -117,7 +118,20 @@ class ChainMeasures(ChainModel):
 
     @property
     def _quiet_since(self) -> float:
-        return self.offered_at if self.output_at is None else self.spoke_at
+        """Since when the attempt is waited for: what the consumer of its items takes is his."""
+        is_mute = self.output_at is None and self.state is S.CALLING
+        return self.offered_at if is_mute else self.spoke_at
+
+    def _limit_rung(self, now: float) -> str:
+        """The name of the limit whose timer rings now."""
+        if self.deadline is not None and now >= self.deadline:
+            return "deadline"
+        if self.rules.stream is None:
+            return "attempt_timeout"
+        if self.output_at is not None:
+            return "idle_timeout"
+        by_stream = self._stream.first_output_timeout is not None
+        return "first_output_timeout" if by_stream else "attempt_timeout"
 
     @property
     def _stream(self) -> StreamConfig:

@@ -27,6 +27,7 @@ class RetryBudget:
         self._share = config.budget
         self._floor = config.budget_floor
         self._out = 0
+        self._returned: deque[None] = deque()
         self._granted: deque[int] = deque()
         self._latest = 0
         self._lock = Lock()
@@ -34,7 +35,7 @@ class RetryBudget:
     @property
     def out(self) -> int:
         """How many retries wait or are being made."""
-        return self._out
+        return self._out - len(self._returned)
 
     def take(self, call: int) -> bool:
         """Take a place for a retry of call number `call`; False where there is none."""
@@ -43,6 +44,9 @@ class RetryBudget:
             since = self._latest - _WINDOW
             while self._granted and self._granted[0] <= since:
                 self._granted.popleft()
+            while self._returned:
+                self._returned.pop()
+                self._out -= 1
             calls = min(self._latest, _WINDOW)
             if self._out >= self._floor and len(self._granted) + 1 > self._share * calls:
                 return False
@@ -51,6 +55,5 @@ class RetryBudget:
             return True
 
     def give_back(self) -> None:
-        """Give a place back."""
-        with self._lock:
-            self._out -= 1
+        """Give a place back; takes no lock, for the collector may do it within `take`."""
+        self._returned.append(None)

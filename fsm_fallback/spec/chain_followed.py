@@ -117,7 +117,9 @@ class Followed:
         self.command = self.chain.item(now, 1, output=output)
         first = now if output and stream.output_at is None else stream.output_at
         is_held = before.state is S.CALLING
-        self.stream = StreamNotes(stream.held + is_held, first, now)
+        in_time = self.chain.deadline is None or now < self.chain.deadline
+        spoke = now if in_time else stream.spoke_at
+        self.stream = StreamNotes(stream.held + is_held, first, spoke)
         act = self._end("item", now, before, candidate, lease=lease, output=output)
         if isinstance(self.command, Emit):
             self.seen_of = candidate.name
@@ -274,6 +276,8 @@ class Followed:
             return began, chain.attempt_timeout
         if self.stream.output_at is not None:
             return self.stream.spoke_at, config.idle_timeout
+        if chain.state is S.STREAMING:
+            began = self.stream.spoke_at
         return began, config.first_output_timeout or chain.attempt_timeout
 
     def _calling(self) -> tuple[Any, Any]:

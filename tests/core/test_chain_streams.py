@@ -326,11 +326,11 @@ class TestTimers:
         assert call.next(1.5).timeout == 2.0
 
     def test_a_stream_handed_over_without_output_is_still_waited_for_to_its_first(self, start):
-        """There was no room to hold it back, but it has not spoken."""
+        """There was no room to hold it back; what its consumer takes from now on is his time."""
         call = start("a", "b", stream={"first_output_timeout": 3.0, "buffer_items": 1})
         call.open()
         call.at(1.0).noise()
-        assert (call.state, call.next(1.0).timeout) == (S.STREAMING, 2.0)
+        assert (call.state, call.next(1.0).timeout) == (S.STREAMING, 3.0)
         call.at(2.0).output()
         assert call.next(2.0).timeout is None
 
@@ -351,7 +351,7 @@ class TestTimers:
         (attempt,) = call.trail
         assert attempt.fault.kind is K.TIMEOUT
         assert isinstance(attempt.error, TimeoutError)
-        assert str(attempt.error) == "'a' did not answer within 3 s"
+        assert str(attempt.error) == "'a' did not answer within 3 s (first_output_timeout)"
 
     @pytest.mark.parametrize(("rang", "words"), [(7.0, "2 s"), (4.0, "0 s")])
     def test_a_timer_that_rings_after_output_says_how_long_nothing_came(self, start, rang, words):
@@ -361,7 +361,7 @@ class TestTimers:
         call.at(1.0).output()
         call.at(5.0).noise()
         assert isinstance(call.at(rang).ring(), Raise)
-        assert str(call.error.exceptions[0]) == f"'a' gave nothing more within {words}"
+        assert str(call.error.exceptions[0]) == f"'a' gave nothing more within {words} (idle_timeout)"
 
 
 class TestTheTrail:

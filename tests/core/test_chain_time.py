@@ -76,7 +76,7 @@ class TestTimeouts:
         (attempt,) = chain.trail
         assert (attempt.fault, attempt.duration) == (fault, 3.0)
         assert isinstance(attempt.error, TimeoutError)
-        assert str(attempt.error) == fault.message == "'a' did not answer within 3 s"
+        assert str(attempt.error) == fault.message == "'a' did not answer within 3 s (attempt_timeout)"
 
     @pytest.mark.parametrize(("rang", "words"), [(103.0, "3 s"), (100.5, "0.5 s"), (99.0, "0 s")])
     def test_a_time_out_says_how_long_the_attempt_was_given(self, begin, admit, rang, words):
@@ -84,7 +84,7 @@ class TestTimeouts:
         chain = begin("a", "b", attempt_timeout=3.0)
         admit(chain, 100.0)
         fault, _ = chain.time_out(rang)
-        assert fault.message == f"'a' did not answer within {words}"
+        assert fault.message == f"'a' did not answer within {words} (attempt_timeout)"
 
 
 class TestDeadlines:
