@@ -134,15 +134,18 @@ class AnswerRejected(FallbackError):
         provider: Who gave it.
         answer: The answer, as the provider gave it; lost when pickled. What `accept` raised, if it
             did, is the `__cause__`.
+        why: Why not, where `accept` did not simply say no.
     """
 
-    def __init__(self, provider: str, answer: object = None) -> None:
+    def __init__(self, provider: str, answer: object = None, why: str = "") -> None:
         self.provider = provider
         self.answer = answer
-        super().__init__(f"the answer of {provider!r} was not accepted")
+        self.why = why
+        because = f": {why}" if why else ""
+        super().__init__(f"the answer of {provider!r} was not accepted{because}")
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.provider,)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, None, str]]:
+        return type(self), (self.provider, None, self.why)
 
 
 class StoreUnavailable(FallbackError):

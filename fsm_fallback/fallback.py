@@ -36,7 +36,7 @@ from fsm_fallback.drivers import sync
 from fsm_fallback.drivers.budget import RetryBudget
 from fsm_fallback.drivers.delivery import Delivery
 from fsm_fallback.drivers.judging import Accept
-from fsm_fallback.drivers.link import Admits, Way
+from fsm_fallback.drivers.link import Admits, Way, Within
 from fsm_fallback.drivers.linking import links_of, ways_of
 from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Walk
@@ -60,6 +60,7 @@ class _Same(Enum):
 
 
 _SAME: Final = _Same.SAME
+_NO_LIMIT: Final = Within()
 _CONFIG: Final = FallbackConfig()
 _ENTERING: Final = Lock()
 _RECORDED_STEPS: Final = 4096  # kept in memory where no log is given; about a megabyte
@@ -161,7 +162,7 @@ class FallbackProvider(Generic[P, T_co]):
             )
         )
         self.name = name
-        self.info = ModelInfo()
+        self.info = ModelInfo(context_window=_largest_window(providers))
         self.config = config
         self._providers = providers
         self._strategy = config.strategy if strategy is None else strategy
@@ -209,11 +210,11 @@ class FallbackProvider(Generic[P, T_co]):
 
     def detailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
         """As `call`, with the provider that answered and the whole trail."""
-        return self._answer(None, args, kwargs)
+        return self._answer(_NO_LIMIT, args, kwargs)
 
     async def adetailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
         """As `acall`, with the provider that answered and the whole trail."""
-        return await self._aanswer(None, args, kwargs)
+        return await self._aanswer(_NO_LIMIT, args, kwargs)
 
     # Streaming ------------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class FallbackProvider(Generic[P, T_co]):
 
     def stream_detailed(self, *args: P.args, **kwargs: P.kwargs) -> AnswerStream[T_co]:
         """As `stream`, with the provider that answers and the trail, as they come."""
-        return self._answer_stream(None, args, kwargs)
+        return self._answer_stream(_NO_LIMIT, args, kwargs)
 
     def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T_co, None]:
         """As `stream`, awaited, with timers. Leave it with `aclose`, or `contextlib.aclosing`.
@@ -252,7 +253,7 @@ class FallbackProvider(Generic[P, T_co]):
 
     def astream_detailed(self, *args: P.args, **kwargs: P.kwargs) -> AsyncAnswerStream[T_co]:
         """As `astream`, with the provider that answers and the trail, as they come."""
-        return self._aanswer_stream(None, args, kwargs)
+        return self._aanswer_stream(_NO_LIMIT, args, kwargs)
 
     def options(
         self, *, deadline: float | _Same | None = _SAME, accept: Accept | _Same | None = _SAME
@@ -394,13 +395,13 @@ class FallbackProvider(Generic[P, T_co]):
             sample=self._sample,
         )
 
-    def _delivery(self, way: Way, within: float | None = None) -> Delivery:
-        return Delivery(self._walk(way), within)
+    def _delivery(self, way: Way, within: Within = _NO_LIMIT) -> Delivery:
+        return Delivery(self._walk(way), within, self)
 
-    def _answer(self, within: float | None, args: Any, kwargs: dict[str, Any]) -> Answer[Any]:
+    def _answer(self, within: Within, args: Any, kwargs: dict[str, Any]) -> Answer[Any]:
         walk = self._walk("call")
         now = walk.clock()
-        chain, command = walk.begun(walk.order(now), now, within=within)
+        chain, command = walk.begun(walk.order(now), now, within=within.output)
         try:
             value = sync.drive(walk, chain, command, now, args, kwargs)
             chain.usage = usage_of(value)
@@ -408,14 +409,12 @@ class FallbackProvider(Generic[P, T_co]):
         finally:
             del chain, command  # as in the drivers: errors lead back to this frame
 
-    async def _aanswer(
-        self, within: float | None, args: Any, kwargs: dict[str, Any]
-    ) -> Answer[Any]:
+    async def _aanswer(self, within: Within, args: Any, kwargs: dict[str, Any]) -> Answer[Any]:
         from fsm_fallback.drivers import aio  # noqa: PLC0415  # as in acall
 
         walk = self._walk("acall")
         now = walk.clock()
-        chain, command = walk.begun(walk.order(now), now, within=within)
+        chain, command = walk.begun(walk.order(now), now, within=within.output)
         try:
             value = await aio.drive(walk, chain, command, now, args, kwargs)
             chain.usage = usage_of(value)
@@ -424,21 +423,21 @@ class FallbackProvider(Generic[P, T_co]):
             del chain, command  # as in the drivers: errors lead back to this frame
 
     def _answer_stream(
-        self, within: float | None, args: Any, kwargs: dict[str, Any]
+        self, within: Within, args: Any, kwargs: dict[str, Any]
     ) -> AnswerStream[Any]:
         delivery = self._delivery("stream", within)
         return AnswerStream(delivery, plain_stream(delivery, args, kwargs))
 
     def _aanswer_stream(
-        self, within: float | None, args: Any, kwargs: dict[str, Any]
+        self, within: Within, args: Any, kwargs: dict[str, Any]
     ) -> AsyncAnswerStream[Any]:
         from fsm_fallback.drivers.aio_stream import stream  # noqa: PLC0415  # as in acall
 
         delivery = self._delivery("astream", within)
         return AsyncAnswerStream(delivery, stream(delivery, args, kwargs))
 
-    def asked_by_chain(self, way: Way) -> Callable[[float | None, Any, dict[str, Any]], Any]:
-        """How a chain around this one asks it: with the seconds that are left, and its trail told.
+    def asked_by_chain(self, way: Way) -> Callable[[Within, Any, dict[str, Any]], Any]:
+        """How a chain around this one asks it: with the time that is left, and its trail told.
 
         The walk is wired now, so that what cannot work is found when the outer chain is used first.
         """
@@ -488,11 +487,20 @@ class FallbackProvider(Generic[P, T_co]):
         return AuditLog(mode=mode, capacity=_RECORDED_STEPS, clock=self._clock)
 
 
+def _largest_window(providers: tuple[Any, ...]) -> int | None:
+    """How much the providers take; None where nobody says."""
+    windows = [getattr(getattr(each, "info", None), "context_window", None) for each in providers]
+    return max((each for each in windows if each is not None), default=None)
+
+
 def _can_be_cut(provider: Any) -> bool:
     """Whether an attempt ends with its limit; a plain function takes the time it takes.
 
     A probe that cannot be cut must not count as hung when its limit is over: a provider that is
     slower than the limit would open again with every probe, and never come back.
     """
+    if isinstance(provider, FallbackProvider):
+        return all(map(_can_be_cut, provider._providers))  # noqa: SLF001  # one of us
     takes_limit = getattr(provider, "timeout_arg", None) is not None
-    return takes_limit or callable(getattr(provider, "acall", None))
+    is_plain = any(callable(getattr(provider, way, None)) for way in ("call", "stream"))
+    return takes_limit or not is_plain

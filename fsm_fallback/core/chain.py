@@ -90,6 +90,13 @@ class Chain(ChainMeasures):
         if rules is not PLAIN:
             self.rules = rules
 
+    def most_for_judging(self, now: float) -> float | None:
+        """Seconds it may take to judge an answer: as long as an attempt, within the deadline."""
+        if self.deadline is None:
+            return self.attempt_timeout
+        left = max(0.0, self.deadline - now)
+        return left if self.attempt_timeout is None else min(left, self.attempt_timeout)
+
     def next(self, now: float) -> Command:
         """What the driver has to do now."""
         self.now = now
@@ -261,6 +268,11 @@ class Chain(ChainMeasures):
             self._end_attempt(ABANDON)
         else:
             self._fire(ABANDON)
+        if self.budgeted:
+            self._give_back()
+
+    def lose(self) -> None:
+        """The caller is gone without a word, and cannot be told anything: a place goes back."""
         if self.budgeted:
             self._give_back()
 

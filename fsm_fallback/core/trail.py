@@ -6,7 +6,8 @@ when the caller may come back. Knows nothing of how the walk went on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
 import attrs
@@ -120,7 +121,7 @@ _REMEDIES: Final[dict[FaultKind, str]] = {
     FaultKind.CONNECT: "wait",
     FaultKind.STREAM: "wait",
     FaultKind.TRANSIENT: "wait",
-    FaultKind.CANCELLED: "wait",
+    FaultKind.CANCELLED: "cut by the deadline, not counted",
 }
 _URGENCY: Final[dict[FaultKind, int]] = {kind: rank for rank, kind in enumerate(_REMEDIES)}
 
@@ -148,7 +149,7 @@ def failure(
     ]
     if not members:
         members = [stand_in] if stand_in is not None else list(_skip_errors(trail, now))
-    told = "; ".join(_words(item) for item in sorted(_telling(trail), key=_urgency))
+    told = "; ".join(_told_once(sorted(_telling(trail), key=_urgency)))
     waits = [_wait_of(item, now) for item in trail]
     named = [wait for wait in waits if wait is not None]
     retry_after = min(named, default=None)
@@ -161,7 +162,22 @@ def failure(
 
 
 def _telling(trail: Trail) -> Iterator[Attempt | Skip]:
-    return (item for item in trail if isinstance(item, Skip) or item.fault is not None)
+    """What tells why nobody answered; of a chain that was asked, what tells that of it."""
+    for item in trail:
+        if isinstance(item, Skip):
+            yield item
+        elif item.fault is not None:
+            inner = tuple(_telling(item.trail))
+            for each in inner:
+                yield attrs.evolve(each, provider=f"{item.provider}/{each.provider}")
+            if not inner:
+                yield item
+
+
+def _told_once(items: Iterable[Attempt | Skip]) -> Iterator[str]:
+    """Each in words; what was said before is counted."""
+    for words, times in Counter(map(_words, items)).items():
+        yield words if times == 1 else f"{words}, {times} times"
 
 
 def _fault_of(item: Attempt | Skip) -> Fault | None:

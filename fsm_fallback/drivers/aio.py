@@ -17,7 +17,7 @@ import anyio
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.lease import Refusal
-from fsm_fallback.drivers.judging import aflaw_of
+from fsm_fallback.drivers.judging import Accept, Flaw, aflaw_of, not_judged
 from fsm_fallback.drivers.soon import soon_in_this_loop
 from fsm_fallback.drivers.walk import Walk
 
@@ -70,7 +70,7 @@ async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         del chain, command
 
 
-async def drive(  # noqa: C901, PLR0912  # a case for each command
+async def drive(  # noqa: C901, PLR0912, PLR0915  # a case for each command
     walk: Walk,
     chain: Chain,
     command: Command,
@@ -89,30 +89,36 @@ async def drive(  # noqa: C901, PLR0912  # a case for each command
                     command = chain.admission(granted, now)
                 case "call":
                     link, lease = command.candidate, command.lease
-                    scope = timer(walk.clock, command.timeout)
+                    scope = timer(walk.clock, None if link.is_chain else command.timeout)
+                    flaw = None
                     try:
                         with scope:
                             value = await link.ask(lease, args, kwargs, command.timeout)
+                        now = walk.clock()
+                        if not scope.cancelled_caught:
                             if link.is_chain:
                                 value = link.received(chain, value)
-                            flaw = (
-                                None if accept is None else await aflaw_of(accept, value, link.name)
-                            )
+                            if accept is not None:
+                                most = chain.most_for_judging(now)
+                                flaw = await judged(walk.clock, most, accept, value, link.name)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         now = walk.clock()
-                        command = link.take_error(chain, lease, error, now)
+                        if scope.cancel_called:
+                            command = link.take_time_out(chain, lease, now, error)
+                        else:
+                            command = link.take_error(chain, lease, error, now)
                     except BaseException:
                         link.abandon(chain, lease, walk.clock())
                         raise
                     else:
-                        now = walk.clock()
                         if scope.cancelled_caught:
                             command = link.take_time_out(chain, lease, now)
                         elif flaw is None:
                             link.circuit.settle_success(lease, now)
                             command = chain.answer(now)
                         else:
-                            command = link.take_flaw(chain, lease, flaw, value, now)
+                            answered, now = now, walk.clock()
+                            command = link.take_flaw(chain, lease, flaw, value, now, answered)
                 case "wait":
                     try:
                         await pause(walk.clock, command.seconds)
@@ -128,6 +134,23 @@ async def drive(  # noqa: C901, PLR0912  # a case for each command
     finally:
         # Errors keep this frame in their tracebacks: no cycle, so no prompt lives on in one.
         del chain, command
+
+
+async def judged(
+    clock: Callable[[], float],
+    most: float | None,
+    accept: Accept,
+    value: object,
+    provider: str,
+) -> Flaw | None:
+    """What is wrong with an answer, as far as that is known within so many seconds.
+
+    To judge takes the call's time, and not the provider's.
+    """
+    flaw = None
+    with timer(clock, most) as scope:
+        flaw = await aflaw_of(accept, value, provider)
+    return not_judged(value, provider) if scope.cancelled_caught else flaw
 
 
 def warm_up() -> None:
@@ -147,6 +170,11 @@ class Timer(Protocol):
     @property
     def cancelled_caught(self) -> bool:
         """Whether that happened."""
+        ...
+
+    @property
+    def cancel_called(self) -> bool:
+        """Whether its time was over, whatever the body made of it."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -172,7 +200,7 @@ def timer(clock: Callable[[], float], seconds: float | None) -> Timer:
 class _NoTimer:
     """No limit."""
 
-    cancelled_caught = False
+    cancelled_caught = cancel_called = False
 
     def __enter__(self) -> Self:
         return self
@@ -200,6 +228,10 @@ class _ClockTimer:
     @property
     def cancelled_caught(self) -> bool:
         return self._scope.cancelled_caught
+
+    @property
+    def cancel_called(self) -> bool:
+        return self._scope.cancel_called
 
     def __enter__(self) -> Self:
         self._scope.__enter__()

@@ -26,33 +26,35 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
         while True:
             match command.do:
                 case "admit":
-                    await upstream.close()
-                    command = delivery.admit(command)
+                    if await upstream.close(delivery.closing_seconds()):
+                        command = delivery.again()
+                    else:
+                        command = delivery.admit(command)
                 case "open":
                     link, lease = delivery.attempt(command)
                     is_plain = isinstance(link, ThreadLink)
                     upstream = InThreads(link, lease) if is_plain else OwnKind(link.name)
-                    scope = timer(clock, command.timeout)
+                    scope = timer(clock, delivery.timer(command))
                     try:
                         with scope:
                             delivery.asked = link.ask(
-                                lease, args, kwargs, delivery.time_for(command)
+                                lease, args, kwargs, command.timeout, delivery.left()
                             )
                             flaw = await upstream.open(delivery.asked)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
-                        command = delivery.failed(error)
+                        command = delivery.failed(error, is_cut=scope.cancel_called)
                     else:
                         if scope.cancelled_caught:
                             command = delivery.timed_out()
                         else:
                             command = delivery.opened(flaw)
                 case "pull":
-                    scope = timer(clock, command.timeout)
+                    scope = timer(clock, delivery.timer(command))
                     try:
                         with scope:
                             item = await upstream.pull()
                     except Exception as error:  # noqa: BLE001  # as above
-                        command = delivery.failed(error)
+                        command = delivery.failed(error, is_cut=scope.cancel_called)
                     else:
                         if scope.cancelled_caught:
                             command = delivery.timed_out()
@@ -64,16 +66,18 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                         yield given
                     command = delivery.next()
                 case "wait":
-                    await upstream.close()
-                    await pause(clock, command.seconds)
-                    command = delivery.waited()
+                    if await upstream.close(delivery.closing_seconds()):
+                        command = delivery.again()
+                    else:
+                        await pause(clock, command.seconds)
+                        command = delivery.waited()
                 case "return":
-                    await upstream.close()
+                    await upstream.close(delivery.closing_seconds())
                     for given in delivery.handed(command):
                         yield given
                     return
                 case "raise":
-                    await upstream.close()
+                    await upstream.close(delivery.closing_seconds())
                     raise delivery.error(command)
     finally:
         delivery.leave()

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import anyio
 
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.drivers.judging import Flaw
 from fsm_fallback.drivers.link import Link
-from fsm_fallback.drivers.upstream import END, Upstream, closing_of, log_failed_closing, wrong_kind
+from fsm_fallback.drivers.soon import is_being_cancelled
+from fsm_fallback.drivers.upstream import (
+    CLOSING_SECONDS,
+    END,
+    Upstream,
+    closing_of,
+    is_iterated,
+    is_manager,
+    log_failed_closing,
+    wrong_kind,
+)
 from fsm_fallback.drivers.worker import in_thread
-
-CLOSING_SECONDS: Final = 1.0
-"""So long it may take to be closed, in real time; then it is left to itself."""
 
 
 class AsyncUpstream(Protocol):
@@ -29,8 +36,11 @@ class AsyncUpstream(Protocol):
         """The next item, or `END`."""
         ...
 
-    async def close(self) -> None:
-        """Close it, the first time; a caller who leaves waits for that, but not for long."""
+    async def close(self, within: float = CLOSING_SECONDS) -> bool:
+        """Close it, the first time; whether there was anything to close.
+
+        A caller who leaves waits for that, but not for long.
+        """
         ...
 
 
@@ -45,19 +55,16 @@ class OwnKind:
     async def open(self, asked: Any) -> Flaw | None:
         """Take what the provider gave; what is wrong with it, None if it can be read."""
         source = await asked if inspect.isawaitable(asked) else asked
-        if hasattr(source, "__aenter__") and not hasattr(source, "__aiter__"):
+        self._close = closing_of(source, "aclose") or closing_of(source, "close")
+        if is_manager(source, "__aenter__", "aclose") and self._close is None:
             manager = source
             source = await manager.__aenter__()
             self._close = lambda: manager.__aexit__(None, None, None)
-        if not hasattr(source, "__aiter__") and not hasattr(source, "__anext__"):
+        if not is_iterated(source, "__aiter__", "__anext__"):
             return wrong_kind(self.name, source, "an async iterator")
         self._items = source if hasattr(source, "__anext__") else aiter(source)
         if self._close is None:
-            self._close = (
-                closing_of(source, "aclose")
-                or closing_of(source, "close")
-                or closing_of(self._items, "aclose")
-            )
+            self._close = closing_of(self._items, "aclose")
         return None
 
     async def pull(self) -> Any:
@@ -69,11 +76,13 @@ class OwnKind:
         except StopAsyncIteration:
             return END
 
-    async def close(self) -> None:
+    async def close(self, within: float = CLOSING_SECONDS) -> bool:
         """Close it, the first time."""
         close, self._close, self._items = self._close, None, None
-        if close is not None:
-            await _closed(self.name, close)
+        if close is None:
+            return False
+        await _closed(self.name, close, within)
+        return True
 
 
 class InThreads:
@@ -113,12 +122,17 @@ class InThreads:
             return await self._own_kind.pull()
         return await self._step(self._upstream.pull)
 
-    async def close(self) -> None:
+    async def close(self, within: float = CLOSING_SECONDS) -> bool:
         """Close it, the first time, unless a step is away with it."""
         if self._own_kind is not None:
-            await self._own_kind.close()
-        elif not self._is_away:
-            await _closed(self._link.name, lambda: in_thread(self._upstream.close, (), {}))
+            return await self._own_kind.close(within)
+        if self._is_away or not self._upstream.is_open:
+            return False
+        # In a thread of its own kind: those of the loop may all be busy with streams that wait.
+        await _closed(
+            self._link.name, lambda: in_thread(self._upstream.close, (), {}, spare=True), within
+        )
+        return True
 
     async def _step(self, step: Callable[[], Any]) -> Any:
         def taken() -> Any:
@@ -132,12 +146,17 @@ class InThreads:
 
         self._is_away = True
         try:
-            came = await in_thread(taken, (), {}, self._came_late)
+            came = await in_thread(taken, (), {}, self._came_late, self._never_began)
         except Exception:
             self._is_away = False
             raise
         self._is_away = False
         return came
+
+    def _never_began(self) -> None:
+        """The step was cut before it had a thread: the stream is where it was."""
+        self._is_away = False
+        self._link.never_began(self._lease)
 
     def _came_late(self, value: Any, error: Exception | None) -> None:
         del value
@@ -154,12 +173,19 @@ def _is_awaited(source: object) -> bool:
     return awaited and not plain
 
 
-async def _closed(name: str, close: Callable[[], Any]) -> None:
-    """Close a stream whatever is cancelled, for so long as that may take."""
-    with anyio.move_on_after(CLOSING_SECONDS, shield=True):
+async def _closed(name: str, close: Callable[[], Any], within: float) -> None:
+    """Close a stream for so long as that may take; scopes that are cancelled do not cut it.
+
+    A clean-up may cancel a task of its own, and be cancelled with that: no business of the call's.
+    """
+    with anyio.move_on_after(within, shield=True) as scope:
         try:
             came = close()
             if inspect.isawaitable(came):
                 await came
         except Exception as raised:  # noqa: BLE001  # foreign code, and no call's business
+            log_failed_closing(name, raised)
+        except anyio.get_cancelled_exc_class() as raised:
+            if scope.cancel_called or is_being_cancelled():
+                raise
             log_failed_closing(name, raised)

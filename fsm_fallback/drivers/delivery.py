@@ -14,13 +14,22 @@ from fsm_fallback.core.chain_rows import FINAL, S
 from fsm_fallback.core.commands import Admit, Command, Emit, Open, Pull, Raise
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault, FaultKind
+from fsm_fallback.core.trail import StreamReset
 from fsm_fallback.drivers.judging import Flaw
-from fsm_fallback.drivers.link import Link
-from fsm_fallback.drivers.nested import ChainLink
-from fsm_fallback.drivers.upstream import END
+from fsm_fallback.drivers.link import Link, Within
+from fsm_fallback.drivers.upstream import (
+    CLOSING_AT_THE_END,
+    CLOSING_SECONDS,
+    END,
+    log_failed_closing,
+)
 from fsm_fallback.drivers.walk import Walk
 from fsm_fallback.errors import StreamEmpty, StreamFailed, StreamInterrupted
 from fsm_fallback.providers.reading import Reading, size_of
+
+
+def _shortest(*limits: float | None) -> float | None:
+    return min((each for each in limits if each is not None), default=None)
 
 
 class Delivery:
@@ -28,7 +37,8 @@ class Delivery:
 
     Args:
         walk: What all calls of the chain have in common.
-        within: Seconds it may take at most; None for what the chain says.
+        within: How long it may take at most, beside what the chain says.
+        keeps: Whoever must live as long as the stream: the chain, whose log its breakers tell.
     """
 
     chain: Chain
@@ -38,18 +48,23 @@ class Delivery:
     reading: Reading
     asked: Any = None
 
-    def __init__(self, walk: Walk, within: float | None = None) -> None:
+    def __init__(self, walk: Walk, within: Within, keeps: object) -> None:
         self.walk = walk
         self.within = within
+        self.keeps = keeps
         self.held: list[Any] = []
         self.given: list[Any] = []
-        self.has_begun = False
+        self.has_begun = self.has_asked = False
 
     def begin(self) -> Command:
         """Begin the call."""
         walk = self.walk
         self.now = now = walk.clock()
-        self.chain, command = walk.begun(walk.order(now), now, within=self.within)
+        ends = _shortest(walk.options.deadline, self.within.end)
+        self._end_at = None if ends is None else now + ends
+        # Until there is output, the call of a chain inside ends with the time it has for that.
+        within = _shortest(self.within.end, self.within.output)
+        self.chain, command = walk.begun(walk.order(now), now, within=within)
         self.has_begun = True
         return command
 
@@ -61,20 +76,23 @@ class Delivery:
     def attempt(self, command: Open) -> tuple[Link, Lease]:
         """Begin an attempt; the driver asks, for errors lead back to whoever does."""
         self.link, self.lease = command.candidate, command.lease
+        self.has_asked = True
         self.reading = self.link.reader.begin()
         self.held.clear()
         self.asked = None
         return self.link, self.lease
 
-    def time_for(self, command: Open) -> float | None:
-        """Seconds a candidate is told it has; a chain, which keeps them to its end, all there are.
+    def left(self) -> float | None:
+        """Seconds to the end of the call."""
+        return None if self._end_at is None else max(0.0, self._end_at - self.now)
 
-        What limits the attempt to its first output would cut the stream of a chain inside.
-        """
-        if not isinstance(command.candidate, ChainLink):
+    def timer(self, command: Open | Pull) -> float | None:
+        """Seconds after which the step is cut; a chain keeps its time itself, but for idling."""
+        if not self.link.is_chain:
             return command.timeout
-        deadline = self.chain.deadline
-        return None if deadline is None else max(0.0, deadline - self.now)
+        stream = self.walk.rules.stream
+        idles = self.chain.state is S.STREAMING and stream is not None
+        return stream.idle_timeout if idles and stream is not None else None
 
     def opened(self, flaw: Flaw | None) -> Command:
         """The stream is there, or something that is none."""
@@ -87,6 +105,8 @@ class Delivery:
         if item is END:
             return self._end(now)
         reading = self.reading
+        if self.link.is_chain and isinstance(item, StreamReset):
+            return self._begun_anew(item)
         piece = reading.read(item)
         if reading.usage is not None:
             self.chain.usage = reading.usage
@@ -97,20 +117,42 @@ class Delivery:
             self.link.circuit.begin_output(self.lease)
         self.held.append(item)
         size = size_of(item) if self.chain.state is S.CALLING else 0
-        return self._in_time(self.chain.item(now, size, output=piece.output))
+        return self._in_time(self._told_item(size, output=piece.output))
 
-    def failed(self, error: Exception) -> Command:
-        """The stream raised."""
+    def failed(self, error: Exception, *, is_cut: bool = False) -> Command:
+        """The stream raised; one that had given its terminal item was whole.
+
+        `is_cut`: its timer had rung, and it made an error of that.
+        """
         self.now = self.walk.clock()
+        if self._is_whole:
+            log_failed_closing(self.link.name, error)
+            return self._end(self.now)
         self._tell()
+        if is_cut:
+            return self.link.take_time_out(self.chain, self.lease, self.now, error)
         midway = self.reading.has_begun
         return self.link.take_error(self.chain, self.lease, error, self.now, midway=midway)
 
     def timed_out(self) -> Command:
-        """The timer rang."""
+        """The timer rang; as `failed`."""
         self.now = self.walk.clock()
+        if self._is_whole:
+            return self._end(self.now)
         self._tell()
         return self.link.take_time_out(self.chain, self.lease, self.now)
+
+    def again(self) -> Command:
+        """What is due now: to close a stream has taken time."""
+        self.now = self.walk.clock()
+        return self.chain.next(self.now)
+
+    def closing_seconds(self) -> float:
+        """How long a stream may take to be closed; not beyond the end of the call."""
+        if self.chain.deadline is None:
+            return CLOSING_SECONDS
+        left = self.chain.deadline - self.walk.clock()
+        return min(CLOSING_SECONDS, max(CLOSING_AT_THE_END, left))
 
     def waited(self) -> Command:
         """A wait is over."""
@@ -124,7 +166,10 @@ class Delivery:
             yield command.reset
         held, self.held = self.held, []
         for item in held:
-            self.given.append(item)
+            if isinstance(item, StreamReset):  # of a chain inside
+                self.given.clear()
+            else:
+                self.given.append(item)
             yield item
 
     def next(self) -> Command:
@@ -150,6 +195,36 @@ class Delivery:
                 self.link.abandon(self.chain, self.lease, self.now)
             else:
                 self.chain.abandon(self.now)
+        self.asked = None
+
+    def __del__(self) -> None:
+        # Of a generator that nobody closed: its event loop is gone. The lease sees to itself.
+        if self.has_begun and self.chain.budgeted:
+            self.chain.lose()
+
+    @property
+    def _is_whole(self) -> bool:
+        has_output = self.has_asked and self.chain.output_at is not None
+        return has_output and self.reading.has_ended
+
+    def _told_item(self, size: int, *, output: bool) -> Command:
+        chain = self.chain
+        command = chain.item(self.now, size, output=output)
+        if chain.state is S.STREAMING:
+            chain.deadline = self._end_at
+        return command
+
+    def _begun_anew(self, reset: StreamReset) -> Command:
+        """The stream of a chain inside begins anew: nothing of what it gave is of worth."""
+        if self.chain.state is S.CALLING:
+            self.held.clear()
+            return self._in_time(self.chain.next(self.now))
+        if self.walk.rules.stream is not None and self.walk.rules.stream.policy == "restart":
+            self.held.append(reset)
+            return self._in_time(self._told_item(0, output=False))
+        words = f"the stream of {self.link.name!r} began anew after output had been handed over"
+        self._tell()
+        return self._fail((Fault(FaultKind.STREAM, message=words), StreamFailed(words, reset)))
 
     def _in_time(self, command: Command) -> Command:
         """A command; where no time is left to pull, what it means that time is over.

@@ -43,9 +43,16 @@ async def aflaw_of(accept: Accept, value: object, provider: str) -> Flaw | None:
     return _flaw(verdict, provider, value)
 
 
+def not_judged(value: object, provider: str) -> Flaw:
+    """What it means that the call ended before its answer was judged."""
+    return NOT_ACCEPTED, AnswerRejected(provider, value, "accept had not judged it in time")
+
+
 def _flaw(verdict: object, provider: str, value: object) -> Flaw | None:
     if isinstance(verdict, Fault):
         return verdict, AnswerRejected(provider, value)
+    if verdict is None:
+        return NOT_ACCEPTED, AnswerRejected(provider, value, "accept returned None, not True")
     try:
         taken = bool(verdict)
     except Exception as raised:  # noqa: BLE001  # as above
@@ -54,6 +61,6 @@ def _flaw(verdict: object, provider: str, value: object) -> Flaw | None:
 
 
 def _rejected(provider: str, value: object, raised: Exception) -> Flaw:
-    error = AnswerRejected(provider, value)
+    error = AnswerRejected(provider, value, f"accept raised {type(raised).__name__}")
     error.__cause__ = raised
     return NOT_ACCEPTED, error

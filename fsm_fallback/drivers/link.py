@@ -6,8 +6,9 @@ All that can be decided once is decided at registration (`drivers.linking`), and
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
 
 import attrs
 
@@ -23,6 +24,19 @@ from fsm_fallback.providers.classifying import fault_of
 from fsm_fallback.providers.faults import classify
 from fsm_fallback.providers.reading import PLAIN_READER, Reader
 from fsm_fallback.providers.usage import usage_of
+
+
+class Within(NamedTuple):
+    """How long a chain that is asked by another may take, in seconds; None for as long as it likes.
+
+    Attributes:
+        output: To its answer, or the first output of its stream.
+        end: To the end of its stream.
+    """
+
+    output: float | None = None
+    end: float | None = None
+
 
 Way = Literal["call", "acall", "stream", "astream"]
 """How a chain is called; each driver knows one."""
@@ -70,6 +84,13 @@ class Admits(Protocol):
         """Record that a call came back after its caller had left."""
 
 
+class Carried(Exception):  # not an error, its wrapping
+    """Carries an error out of a coroutine that cannot raise it: a `StopIteration`."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 def _core_of(link: Link) -> Breaker:
     return link.circuit.core
 
@@ -107,10 +128,18 @@ class Link:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout: float | None,
+        end: float | None = None,  # noqa: ARG002  # for a chain
     ) -> Any:
         """Call it: its answer, or what is awaited for that; of a stream, the stream.
 
         The chain is no argument: errors lead back to this frame, and the chain keeps them.
+
+        Args:
+            lease: What it is called on.
+            args: The caller's.
+            kwargs: As above.
+            timeout: Seconds to its answer, or the first output of its stream.
+            end: Seconds to the end of the call, for a stream.
         """
         return self.call(*args, **self.keywords(kwargs, timeout))
 
@@ -152,24 +181,45 @@ class Link:
         """Tell the chain what is known of a stream that ends; `asked`: what `ask` gave."""
 
     def take_fault(
-        self, chain: Chain, lease: Lease, fault: Fault, error: Exception, now: float
+        self,
+        chain: Chain,
+        lease: Lease,
+        fault: Fault,
+        error: Exception,
+        now: float,
+        answered: float | None = None,
     ) -> Command:
-        """Tell breaker and chain of a fault; the breaker first: the chain asks how it stands."""
+        """Tell breaker and chain of a fault; the breaker first: the chain asks how it stands.
+
+        `answered`: when the provider came back, if not now.
+        """
         weighed = fault if chain.deadline is None else chain.weighed(fault, now)
-        self.circuit.settle_fault(lease, weighed, now)
+        self.circuit.settle_fault(lease, weighed, now if answered is None else answered)
         return chain.fault(fault, error, now)[1]
 
-    def take_time_out(self, chain: Chain, lease: Lease, now: float) -> Command:
-        """Tell breaker and chain that the timer rang."""
+    def take_time_out(
+        self, chain: Chain, lease: Lease, now: float, cause: Exception | None = None
+    ) -> Command:
+        """Tell breaker and chain that the timer rang. `cause`: what the provider made of that."""
         fault, error = chain.lateness(now)
+        error.__cause__ = cause
         return self.take_fault(chain, lease, fault, error, now)
 
     def take_flaw(
-        self, chain: Chain, lease: Lease, flaw: Flaw, answer: object, now: float
+        self,
+        chain: Chain,
+        lease: Lease,
+        flaw: Flaw,
+        answer: object,
+        now: float,
+        answered: float,
     ) -> Command:
-        """Tell breaker and chain of an answer that was not accepted, with the tokens it took."""
+        """Tell breaker and chain of an answer that was not accepted, with the tokens it took.
+
+        `answered`: when it came; since then time has gone by that is not the provider's.
+        """
         chain.usage = usage_of(answer)
-        return self.take_fault(chain, lease, *flaw, now)
+        return self.take_fault(chain, lease, *flaw, now, answered)
 
     def abandon(self, chain: Chain, lease: Lease, now: float) -> None:
         """Tell breaker and chain that the caller left."""
@@ -186,9 +236,16 @@ class Link:
         """Record that a call came back whose caller had left."""
         self.circuit.note_late(lease, None if error is None else self.fault_of(error))
 
+    def never_began(self, lease: Lease) -> None:
+        """Note that a call was cut before there was a thread for it."""
 
+
+@attrs.define(eq=False)
 class ThreadLink(Link):
     """A provider with plain calls only, in a chain that is awaited."""
+
+    waiting: set[int] = attrs.field(init=False, factory=set)
+    """Leases, by identity, whose calls were cut while they waited for a thread."""
 
     def ask(
         self,
@@ -196,6 +253,7 @@ class ThreadLink(Link):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout: float | None,
+        end: float | None = None,  # noqa: ARG002  # as in Link
     ) -> Any:
         """The call, in a worker thread."""
         from fsm_fallback.drivers.worker import in_thread  # noqa: PLC0415  # anyio where awaited
@@ -204,9 +262,45 @@ class ThreadLink(Link):
             del value
             self.came_late(lease, error)
 
-        return in_thread(self.call, args, self.keywords(kwargs, timeout), came_late)
+        async def asked() -> Any:
+            never_began = functools.partial(self.never_began, lease)
+            keywords = self.keywords(kwargs, timeout)
+            value = await in_thread(self.call, args, keywords, came_late, never_began)
+            # A plain function around an awaited call of an SDK.
+            return await value if inspect.isawaitable(value) else value
+
+        return asked()
+
+    def take_error(
+        self, chain: Chain, lease: Lease, error: Exception, now: float, *, midway: bool = False
+    ) -> Command:
+        """As in `Link`."""
+        if isinstance(error, Carried):
+            error = error.error
+        return super().take_error(chain, lease, error, now, midway=midway)
+
+    def never_began(self, lease: Lease) -> None:
+        """Note that a call was cut before there was a thread for it."""
+        self.waiting.add(id(lease))
+
+    def take_time_out(
+        self, chain: Chain, lease: Lease, now: float, cause: Exception | None = None
+    ) -> Command:
+        """As in `Link`; a provider that was not asked for want of a thread is not to blame."""
+        if id(lease) not in self.waiting:
+            return super().take_time_out(chain, lease, now, cause)
+        self.waiting.discard(id(lease))
+        words = f"no worker thread was free for {self.name!r} within its time"
+        fault = Fault(FaultKind.LOCAL, message=words)
+        return self.take_fault(chain, lease, fault, TimeoutError(words), now)
+
+    def abandon(self, chain: Chain, lease: Lease, now: float) -> None:
+        """As in `Link`."""
+        self.waiting.discard(id(lease))
+        super().abandon(chain, lease, now)
 
 
+@attrs.define(eq=False)
 class ThreadStreamLink(ThreadLink):
     """As `ThreadLink`, of streams."""
 
@@ -216,6 +310,7 @@ class ThreadStreamLink(ThreadLink):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout: float | None,
+        end: float | None = None,  # noqa: ARG002  # as in Link
     ) -> Any:
         """The call, bound, for the thread that opens the stream."""
         return functools.partial(self.call, *args, **self.keywords(kwargs, timeout))

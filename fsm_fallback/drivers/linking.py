@@ -12,7 +12,7 @@ from typing import Any, Final
 from fsm_fallback.drivers.link import WAYS, Admits, Link, ThreadLink, ThreadStreamLink, Way
 from fsm_fallback.drivers.nested import ChainLink
 from fsm_fallback.errors import ConfigurationError
-from fsm_fallback.providers.reading import AUTO, Reader, Terminal
+from fsm_fallback.providers.reading import AUTO, ChainReader, Reader, Terminal
 
 _PLAIN_FORM: Final[dict[Way, Way]] = {"acall": "call", "astream": "stream"}
 _IN_THREAD: Final[dict[Way, type[Link]]] = {"acall": ThreadLink, "astream": ThreadStreamLink}
@@ -41,7 +41,7 @@ def links_of(
             call=kind[1],
             classify=getattr(each, "classify", None),
             timeout_arg=getattr(each, "timeout_arg", None),
-            reader=_reader_of(each),
+            reader=_reader_of(each, is_chain=kind[0].is_chain),
         )
         for each, kind in zip(providers, found, strict=True)
         if kind is not None
@@ -78,7 +78,9 @@ def _remedy(provider: object, way: Way) -> str:
     return f"it has {', '.join(possible)} only; give it {kind}"
 
 
-def _reader_of(provider: Any) -> Reader:
+def _reader_of(provider: Any, *, is_chain: bool) -> Reader:
+    if is_chain:
+        return ChainReader(provider.name)
     is_output = getattr(provider, "is_output", None)
     terminal: Terminal = getattr(provider, "terminal", AUTO)
     return Reader(provider.name, is_output, terminal)

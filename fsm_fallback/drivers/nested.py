@@ -11,12 +11,16 @@ from typing import Any
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.lease import Lease
-from fsm_fallback.drivers.link import Link
+from fsm_fallback.drivers.link import Link, Within
 from fsm_fallback.errors import ChainFailed
 
 
 class ChainLink(Link):
-    """A chain that is called, plain or awaited; its `call` takes seconds, arguments, keywords."""
+    """A chain that is called, plain or awaited; its `call` takes its time, arguments, keywords.
+
+    It keeps that time itself, so that it is not cut from outside: one that was would not know that
+    its own provider was late.
+    """
 
     is_chain = True
 
@@ -26,9 +30,10 @@ class ChainLink(Link):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout: float | None,
+        end: float | None = None,
     ) -> Any:
         """Its detailed answer, or its stream."""
-        return self.call(timeout, args, kwargs)
+        return self.call(Within(timeout, end), args, kwargs)
 
     def received(self, chain: Chain, came: Any) -> Any:
         """The answer in what was asked for; the chain outside hears how it came about."""
@@ -38,7 +43,7 @@ class ChainLink(Link):
     def tell(self, chain: Chain, asked: Any) -> None:
         """How its stream came about, as far as it came."""
         if asked is not None:
-            chain.inner = asked.trail
+            chain.inner, chain.usage = asked.trail, asked.usage
 
     def take_error(
         self, chain: Chain, lease: Lease, error: Exception, now: float, *, midway: bool = False

@@ -10,6 +10,15 @@ from typing import TypeAlias
 Soon: TypeAlias = Callable[[Callable[[], object]], object]
 
 
+def is_being_cancelled() -> bool:
+    """Whether somebody cancels this task; trio says so itself, and nobody else raises its word."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is not None and task.cancelling() > 0
+
+
 def soon_in_this_loop() -> Soon:
     """What runs a function in the event loop this is called in, soon; it may be called anywhere."""
     try:

@@ -82,11 +82,14 @@ def drive(  # noqa: C901, PLR0912  # a case for each command
                     command = chain.admission(granted, now)
                 case "call":
                     link, lease = command.candidate, command.lease
+                    flaw = None
                     try:
                         value = link.ask(lease, args, kwargs, command.timeout)
+                        now = walk.clock()
                         if link.is_chain:
                             value = link.received(chain, value)
-                        flaw = None if accept is None else flaw_of(accept, value, link.name)
+                        if accept is not None:
+                            flaw = flaw_of(accept, value, link.name)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         now = walk.clock()
                         command = link.take_error(chain, lease, error, now)
@@ -94,12 +97,12 @@ def drive(  # noqa: C901, PLR0912  # a case for each command
                         link.abandon(chain, lease, walk.clock())
                         raise
                     else:
-                        now = walk.clock()
                         if flaw is None:
                             link.circuit.settle_success(lease, now)
                             command = chain.answer(now)
                         else:
-                            command = link.take_flaw(chain, lease, flaw, value, now)
+                            answered, now = now, walk.clock()
+                            command = link.take_flaw(chain, lease, flaw, value, now, answered)
                 case "wait":
                     try:
                         walk.pause(command.seconds)

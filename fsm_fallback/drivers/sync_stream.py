@@ -23,13 +23,14 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
         while True:
             match command.do:
                 case "admit":
-                    upstream.close()
-                    command = delivery.admit(command)
+                    command = delivery.again() if upstream.close() else delivery.admit(command)
                 case "open":
                     link, lease = delivery.attempt(command)
                     upstream = Upstream(link.name)
                     try:
-                        delivery.asked = link.ask(lease, args, kwargs, delivery.time_for(command))
+                        delivery.asked = link.ask(
+                            lease, args, kwargs, command.timeout, delivery.left()
+                        )
                         flaw = upstream.open(delivery.asked)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         command = delivery.failed(error)
@@ -48,9 +49,11 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
                         yield given
                     command = delivery.next()
                 case "wait":
-                    upstream.close()
-                    delivery.walk.pause(command.seconds)
-                    command = delivery.waited()
+                    if upstream.close():
+                        command = delivery.again()
+                    else:
+                        delivery.walk.pause(command.seconds)
+                        command = delivery.waited()
                 case "return":
                     upstream.close()
                     for given in delivery.handed(command):

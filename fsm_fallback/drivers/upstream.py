@@ -6,15 +6,19 @@ closes it is asked once; a clean-up that fails is logged, and hides nothing.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.drivers.judging import Flaw
 from fsm_fallback.errors import StreamFailed
 from fsm_fallback.providers.classifying import log_fault_of_user
+
+CLOSING_SECONDS: Final = 1.0
+"""So long an awaited stream may take to be closed, in real time; then it is left to itself."""
+
+CLOSING_AT_THE_END: Final = 0.04
+"""So long at least, where the call has no time left."""
 
 END: Final = object()
 """Stands for the end of a stream: `StopIteration` does not pass through threads and coroutines."""
@@ -36,36 +40,57 @@ class Upstream:
 
     def open(self, source: Any) -> Flaw | None:
         """Take what the provider gave; what is wrong with it, None if it can be read."""
-        if hasattr(source, "__enter__") and not hasattr(source, "__iter__"):
+        if is_manager(source, "__enter__", "close"):
             manager = source
             source = manager.__enter__()
             self._close = lambda: manager.__exit__(None, None, None)
-        if not hasattr(source, "__iter__") and not hasattr(source, "__next__"):
+        if self._close is None:
+            self._close = closing_of(source, "close")
+        if not is_iterated(source, "__iter__", "__next__"):
             return wrong_kind(self.name, source, "an iterator")
         self._items = source if hasattr(source, "__next__") else iter(source)
         if self._close is None:
-            self._close = closing_of(source, "close") or closing_of(self._items, "close")
+            self._close = closing_of(self._items, "close")
         return None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything to close."""
+        return self._close is not None
 
     def pull(self) -> Any:
         """The next item, or `END`."""
         return END if self._items is None else next(self._items, END)
 
-    def close(self) -> None:
-        """Close it, the first time."""
+    def close(self) -> bool:
+        """Close it, the first time; whether there was anything to close."""
         close, self._close, self._items = self._close, None, None
-        if close is not None:
-            try:
-                close()
-            except Exception as raised:  # noqa: BLE001  # foreign code, and no call's business
-                log_failed_closing(self.name, raised)
+        if close is None:
+            return False
+        try:
+            close()
+        except Exception as raised:  # noqa: BLE001  # foreign code, and no call's business
+            log_failed_closing(self.name, raised)
+        return True
+
+
+def is_manager(source: object, enter: str, close: str) -> bool:
+    """Whether a source has to be entered: what has a way to be closed of its own, has not."""
+    return hasattr(source, enter) and closing_of(source, close) is None
+
+
+def is_iterated(source: object, *methods: str) -> bool:
+    """Whether a source gives items; a text, a mapping, a whole answer is none that does."""
+    if hasattr(source, "__next__") or hasattr(source, "__anext__"):
+        return any(hasattr(source, method) for method in methods)
+    whole = isinstance(source, (str, bytes, bytearray, Mapping)) or hasattr(source, "model_dump")
+    return not whole and any(hasattr(source, method) for method in methods)
 
 
 def wrong_kind(name: str, source: object, wanted: str) -> Flaw:
-    """What it means that a provider gave something that cannot be read."""
-    if inspect.iscoroutine(source):
-        source.close()
-    words = f"provider {name!r} gave {shown(source)} for a stream; give {wanted}"
+    """What it means that a provider gave something that cannot be read; it may be an answer."""
+    gave = "None" if source is None else f"a {type(source).__name__}"
+    words = f"provider {name!r} gave {gave} for a stream; give {wanted}"
     return Fault(FaultKind.BAD_RESPONSE, message=words), StreamFailed(words, source)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import anyio
 import attrs
 
+from fsm_fallback.drivers.link import Carried
+
 CameLate = Callable[[Any, Exception | None], None]
 """Told of a call that came back after its caller had left: its answer, or what it raised."""
 
@@ -19,23 +21,30 @@ async def in_thread(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     came_late: CameLate | None = None,
+    never_began: Callable[[], None] | None = None,
+    *,
+    spare: bool = False,
 ) -> Any:
     """Make a plain call in a worker thread.
 
     A call that is cut or cancelled is left behind: its thread runs on, nobody waits for it. When it
-    comes back, `came_late` is told, once, in the thread that comes second.
+    comes back, `came_late` is told, once, in the thread that comes second; where there was no
+    thread for it yet, it is not made any more, and `never_began` is told. `spare` is for calls that
+    may not wait until a thread is free.
     """
     errand = _Errand([functools.partial(call, *args, **kwargs)], came_late)
+    limiter = anyio.CapacityLimiter(1) if spare else None
     try:
-        await anyio.to_thread.run_sync(errand.run, abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(errand.run, abandon_on_cancel=True, limiter=limiter)
     except BaseException:
-        errand.leave()
+        if not errand.leave() and never_began is not None:
+            never_began()
         raise
     value, error = errand.ends.pop()
     if error is None:
         return value
     try:
-        raise error
+        raise Carried(error) if isinstance(error, StopIteration) else error
     finally:
         del error
 
@@ -73,14 +82,20 @@ class _Errand:
         if is_left:
             self._tell()
 
-    def leave(self) -> None:
-        """Nobody waits any more; whichever side comes second tells."""
-        self.calls.clear()
+    def leave(self) -> bool:
+        """Nobody waits any more; whichever side comes second tells. Whether the call was begun."""
+        try:
+            self.calls.pop()
+        except IndexError:
+            has_begun = True
+        else:
+            has_begun = False
         with self.lock:
             self.is_left = True
             has_ended = bool(self.ends)
         if has_ended:
             self._tell()
+        return has_begun
 
     def _tell(self) -> None:
         value, error = self.ends.pop()

@@ -70,6 +70,11 @@ class Reading:
         self.usage: Usage | None = None
 
     @property
+    def has_ended(self) -> bool:
+        """Whether its terminal item has come."""
+        return self._ended
+
+    @property
     def is_complete(self) -> bool:
         """Whether an end that comes now is one as it should be."""
         return self._ended or not self._expects_end
@@ -99,6 +104,30 @@ class Reading:
         except Exception as raised:  # noqa: BLE001  # the user's code
             log_fault_of_user(f"{what} of provider %r raised %s", self._reader.whose, raised)
             return True
+
+
+class ChainReader(Reader):
+    """Of a chain: it has judged its items already, and hands over none before there is output."""
+
+    __slots__ = ()
+
+    def begin(self) -> Reading:
+        """A new stream."""
+        return _ChainReading(self)
+
+
+class _ChainReading(Reading):
+    __slots__ = ()
+
+    is_complete = True
+
+    def read(self, item: object) -> Piece:  # noqa: ARG002  # the chain inside has read it
+        """An item that was handed over."""
+        self.has_begun = True
+        return _HANDED_OVER
+
+
+_HANDED_OVER: Final = Piece(output=True, ends=False, dialect=None, fault=None)
 
 
 def size_of(item: object) -> int:

@@ -361,7 +361,9 @@ class TestTimers:
         call.at(1.0).output()
         call.at(5.0).noise()
         assert isinstance(call.at(rang).ring(), Raise)
-        assert str(call.error.exceptions[0]) == f"'a' gave nothing more within {words} (idle_timeout)"
+        assert (
+            str(call.error.exceptions[0]) == f"'a' gave nothing more within {words} (idle_timeout)"
+        )
 
 
 class TestTheTrail:

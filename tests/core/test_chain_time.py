@@ -76,7 +76,9 @@ class TestTimeouts:
         (attempt,) = chain.trail
         assert (attempt.fault, attempt.duration) == (fault, 3.0)
         assert isinstance(attempt.error, TimeoutError)
-        assert str(attempt.error) == fault.message == "'a' did not answer within 3 s (attempt_timeout)"
+        assert (
+            str(attempt.error) == fault.message == "'a' did not answer within 3 s (attempt_timeout)"
+        )
 
     @pytest.mark.parametrize(("rang", "words"), [(103.0, "3 s"), (100.5, "0.5 s"), (99.0, "0 s")])
     def test_a_time_out_says_how_long_the_attempt_was_given(self, begin, admit, rang, words):

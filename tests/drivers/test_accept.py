@@ -1,6 +1,7 @@
 """`accept=`: the caller's own judgement of answers, in both drivers."""
 
 import gc
+import pickle
 
 import anyio.lowlevel
 import pytest
@@ -11,6 +12,7 @@ from fsm_fallback import (
     BreakerConfig,
     BreakerState,
     ConfigurationError,
+    DeadlineExceeded,
     FallbackConfig,
     FallbackProvider,
     Fault,
@@ -129,8 +131,8 @@ def test_streams_are_refused_where_answers_are_judged(stream_chain, method):
     assert list(llm.stream("why")) == ["no"]
 
 
-def test_a_judge_that_hangs_is_cut_with_its_attempt(loop, chain, clock):
-    """It is part of the attempt."""
+def test_a_judge_that_hangs_is_cut_and_its_provider_not_blamed(loop, chain, clock, untouched):
+    """It has the time of an attempt; the answer was there at once, and is kept."""
 
     async def accept(answer):
         if answer == "one":
@@ -140,7 +142,56 @@ def test_a_judge_that_hangs_is_cut_with_its_attempt(loop, chain, clock):
     llm, _ = chain({"a": ["one"], "b": ["two"]}, attempt_timeout=5.0)
     answer = loop.run(llm.options(accept=accept).adetailed, "why")
     assert (answer.value, clock()) == ("two", 5.0)
-    assert answer.trail[0].fault.kind is K.TIMEOUT
+    rejected = answer.trail[0]
+    assert (rejected.fault.kind, rejected.error.answer) == (K.BAD_RESPONSE, "one")
+    assert rejected.error.why == "accept had not judged it in time"
+    assert untouched(llm, "a")
+
+
+def test_a_judge_that_hangs_ends_with_the_call(loop, chain, clock, untouched):
+    """At the deadline; nobody else is asked."""
+
+    async def accept(_):
+        await clock.pass_time(600.0)
+
+    llm, (_, b) = chain({"a": ["one"], "b": ["no"]}, deadline=5.0)
+    with pytest.raises(DeadlineExceeded) as caught:
+        loop.run(llm.options(accept=accept).adetailed, "why")
+    assert clock() == 5.0
+    assert caught.value.trail[0].error.answer == "one"
+    assert (b.calls, untouched(llm, "a")) == ([], True)
+
+
+@pytest.mark.parametrize("verdict", [True, False])
+def test_the_time_a_judge_takes_is_not_the_providers(way, chain, clock, verdict):
+    """An answer that came at once is not slow, taken or not."""
+
+    def accept(answer):
+        clock.spend(7.0)
+        return verdict or answer == "two"
+
+    slow = {"slow_call_duration": 1.0, "slow_call_ratio": 0.1, "minimum_calls": 1}
+    llm, _ = chain({"a": ["one"], "b": ["two"]}, slow)
+    answer = way.detailed(llm.options(accept=accept), "why")
+    assert answer.value == ("one" if verdict else "two")
+    assert llm.breaker("a").snapshot().slow_calls == 0
+    assert llm.breaker("a").state is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("accept", "why"),
+    [
+        (lambda _: None, "accept returned None, not True"),
+        (lambda _: [].pop(), "accept raised IndexError"),
+    ],
+    ids=["returns nothing", "raises"],
+)
+def test_an_error_says_why_where_accept_did_not_simply_say_no(way, judged, accept, why):
+    """A validator returns None for all that is well: that is no yes, and the error tells."""
+    llm, _ = judged({"a": ["one"]}, accept)
+    error = way.failure(llm, "why").exceptions[0]
+    assert str(error) == f"the answer of 'a' was not accepted: {why}"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301  # our own
 
 
 def test_ctrl_c_in_a_judge_leaves_nothing_behind(way, judged, untouched, last_word):

@@ -22,6 +22,10 @@ from specs.scripted_streams import FOREVER, Pause, ScriptedStreams
 from tests.drivers.reading_streams import StreamWay
 
 K = FaultKind
+CHUNK = {
+    "object": "chat.completion.chunk",
+    "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}],
+}
 QUICK = BreakerConfig(minimum_calls=1, jitter=0.0)
 
 
@@ -112,6 +116,49 @@ class TestCalls:
         assert way.detailed(outer, "why").value == "hello"
         assert clock() == 2.0
 
+    def test_one_that_hangs_inside_is_blamed_inside(self, loop, nest, scripted, clock):
+        """The time from outside is kept inside, by who knows whose fault it is."""
+        hung, good = scripted("hung", Hang(), Hang()), scripted("good", "one", "two")
+        inner, outer = nest([hung, good], [scripted("c", "uno")], attempt_timeout=5.0)
+        first = loop.run(outer.adetailed, "why")
+        assert (first.value, clock()) == ("uno", 5.0)
+        assert [item.provider for item in first.trail[0].trail] == ["hung"]
+        assert inner.breaker("hung").state is BreakerState.OPEN
+        outer.breaker("inner").reset()
+        assert loop.run(outer.acall, "why") == "one"
+
+    def test_an_overflow_inside_goes_on_to_a_larger_one_outside(self, way, nest):
+        """A chain takes as much as the largest in it."""
+
+        class TooLongError(Exception):
+            status_code = 400
+
+        def overflowing(name, window):
+            def ask(_):
+                raise TooLongError("context_length_exceeded")
+
+            return provider(name, context_window=window)(ask)
+
+        large = provider("large", context_window=1_000_000)(lambda _: "large")
+        inner, outer = nest([overflowing("s", 8_000), overflowing("m", 16_000)], [large])
+        assert inner.info.context_window == 16_000
+        assert way.detailed(outer, "why").value == "large"
+
+    def test_what_a_person_can_do_is_named_from_inside(self, way, nest):
+        """The cause, not that a chain failed; and of the skip of the next call as well."""
+
+        class QuotaError(Exception):
+            status_code = 402
+
+        def ask(_):
+            raise QuotaError
+
+        _, outer = nest([provider("a")(ask)])
+        for words in ("'inner/a' quota", "'inner/a' skipped, open after quota"):
+            error = way.failure(outer, "why")
+            outer.breaker("inner").reset()
+            assert f"{words} (check its credit and billing)" in str(error)
+
     def test_a_chain_is_called_only_as_all_in_it_can_be(self, clock):
         """A plain call of an inner chain that must be awaited is refused at once."""
 
@@ -166,15 +213,58 @@ class TestStreams:
         one, reset, uno = streams.read(outer, "why").items
         assert (one, reset.after, uno) == ("one", "inner", "uno")
 
-    def test_a_restart_inside_passes_its_marker_on(self, streams, nest, scripted):
-        """The caller has to know."""
+    def test_a_restart_inside_passes_its_marker_on_to_who_takes_it(self, streams, nest, scripted):
+        """The caller has to know, and what came before is no part of the answer."""
+        restart = StreamConfig(policy="restart")
         _, outer = nest(
-            [scripted("a", ["one", down()]), scripted("b", ["uno"])],
-            inner={"stream": StreamConfig(policy="restart")},
+            [scripted("a", ["one", down()]), scripted("b", ["uno", down()])],
+            inner={"stream": restart},
+            stream=restart,
         )
-        items = streams.read(outer, "why").items
-        assert [type(each) for each in items] == [str, StreamReset, str]
-        assert items[1].provider == "b"
+        read = streams.read(outer, "why")
+        one, reset, uno = read.items
+        assert (one, uno) == ("one", "uno")
+        assert isinstance(reset, StreamReset)
+        assert (reset.provider, reset.after) == ("b", "a")
+        assert read.error.partial == ("uno",)
+
+    def test_a_restart_inside_is_a_break_to_who_does_not_take_it(self, streams, nest, scripted):
+        """It would not know that the stream begins anew."""
+        b = scripted("b", ["uno"])
+        _, outer = nest(
+            [scripted("a", ["one", down()]), b], inner={"stream": StreamConfig(policy="restart")}
+        )
+        read = streams.read(outer, "why")
+        assert read.items == ["one"]
+        assert isinstance(read.error, StreamInterrupted)
+        assert "began anew" in str(read.error.exceptions[0])
+        assert b.closings == [1]
+
+    def test_a_restart_inside_is_not_seen_by_who_holds_all_back(self, streams, nest, scripted):
+        """What came before it is dropped."""
+        _, outer = nest(
+            [scripted("a", ["one", down()]), scripted("b", ["uno", "due"])],
+            inner={"stream": StreamConfig(policy="restart")},
+            stream=StreamConfig(policy="buffer"),
+        )
+        assert streams.read(outer, "why").items == ["uno", "due"]
+
+    @pytest.mark.parametrize(
+        ("items", "options"),
+        [
+            ([CHUNK], {"terminal": None}),
+            (["", None], {"terminal": None, "is_output": lambda _: True}),
+            (["one", "END"], {"terminal": lambda item: item == "END"}),
+        ],
+        ids=["no end is wanted", "all is output", "an end of its own"],
+    )
+    def test_what_a_provider_says_of_its_items_holds_inside(
+        self, streams, nest, scripted, items, options
+    ):
+        """The chain outside takes what the one inside has judged."""
+        _, outer = nest([scripted("a", items, **options)])
+        read = streams.read(outer, "why")
+        assert (read.items, read.error) == (items, None)
 
     def test_leaving_closes_all_the_way_up(self, streams, nest, scripted, untouched):
         """Once, and nothing is counted at either level."""
@@ -197,6 +287,19 @@ class TestStreams:
         )
         read = StreamWay(loop).read(outer, "why")
         assert (read.items, read.error) == (["one", "two"], None)
+
+    def test_one_that_is_mute_inside_is_blamed_inside(self, loop, nest, scripted, clock):
+        """The limit to first output from outside is kept inside."""
+        inner, outer = nest(
+            [scripted("a", [Pause(FOREVER)])],
+            [scripted("c", ["uno"])],
+            stream=StreamConfig(first_output_timeout=5.0),
+            deadline=20.0,
+        )
+        read = StreamWay(loop).read(outer, "why")
+        assert (read.items, clock()) == (["uno"], 5.0)
+        assert [item.provider for item in read.stream.trail[0].trail] == ["a"]
+        assert inner.breaker("a").state is BreakerState.OPEN
 
     @pytest.mark.parametrize("script", [[Pause(FOREVER)], ["one", Pause(FOREVER)]])
     def test_the_outer_deadline_holds_inside(self, loop, nest, scripted, clock, script):
