@@ -40,6 +40,7 @@ from fsm_fallback.drivers.link import Admits, Way, Within
 from fsm_fallback.drivers.linking import links_of, ways_of
 from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Walk
+from fsm_fallback.providers.classifying import log_fault_of_user
 from fsm_fallback.providers.protocol import ModelInfo, ModelProvider
 from fsm_fallback.providers.usage import usage_of
 from fsm_fallback.telemetry import AuditLog
@@ -392,8 +393,16 @@ class FallbackProvider(Generic[P, T_co]):
             waits=waits,
             stream=config.stream if streams else None,
             budget=self._budget,
-            sample=self._sample,
+            sample=self._draw,
         )
+
+    def _draw(self) -> float:
+        """A draw for the jitter of a retry; one in the middle where the user's raises."""
+        try:
+            return self._sample()
+        except Exception as error:  # noqa: BLE001  # the user's code
+            log_fault_of_user("sample of chain %r raised %s", self.name, error)
+            return 0.5
 
     def _delivery(self, way: Way, within: Within = _NO_LIMIT) -> Delivery:
         return Delivery(self._walk(way), within, self)
@@ -454,18 +463,18 @@ class FallbackProvider(Generic[P, T_co]):
         declared = self.config.breaker
         for each in self._providers:
             config = self.config.breaker_in_chain if _can_be_cut(each) else declared
-            circuit = shared_breaker(each, each.name, config, self._clock, self._sample)
+            circuit = shared_breaker((each,), each.name, config, self._clock, self._sample)
             self._circuits[each.name] = self._gates[each.name] = circuit
+        accounts: dict[str, list[Any]] = {}
         for each in self._providers:
             account = getattr(getattr(each, "info", None), "account", None)
             if account is not None:
-                name = f"account:{account}"
-                if name not in self._circuits:
-                    self._circuits[name] = CircuitBreaker(
-                        name, declared, clock=self._clock, sample=self._sample
-                    )
-                model, paying = self._circuits[each.name], self._circuits[name]
-                self._gates[each.name] = JointCircuit(model, paying)
+                accounts.setdefault(f"account:{account}", []).append(each)
+        for name, owners in accounts.items():
+            paying = shared_breaker(tuple(owners), name, declared, self._clock, self._sample)
+            self._circuits[name] = paying
+            for each in owners:
+                self._gates[each.name] = JointCircuit(self._circuits[each.name], paying)
 
     def _attach(self, audit: str | AuditLog) -> AuditLog:
         """Have every machine of this chain tell the log, in the critical section of each fact."""

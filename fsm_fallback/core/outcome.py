@@ -9,11 +9,12 @@ The rules are the project's own, argued kind by kind in the column `why`.
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 from typing import Final
 
 import attrs
+
+from fsm_fallback.core.bounds import is_number
 
 
 class Outcome(Enum):
@@ -143,7 +144,7 @@ def _scope_of(kind: object) -> Scope:
 
 
 def _check_wait(_: Fault, field: attrs.Attribute[float | None], value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value >= 0.0):
+    if value is not None and not (is_number(value) and value >= 0.0):
         raise ValueError(f"Fault.{field.name} is {value!r}; give finite seconds >= 0, or None")
 
 

@@ -178,7 +178,12 @@ async def _closed(name: str, close: Callable[[], Any], within: float) -> None:
 
     A clean-up may cancel a task of its own, and be cancelled with that: no business of the call's.
     """
-    with anyio.move_on_after(within, shield=True) as scope:
+    try:
+        timed = anyio.move_on_after(within, shield=True)
+    except RuntimeError as raised:  # its event loop is gone, and the collector ends the stream
+        log_failed_closing(name, raised)
+        return
+    with timed as scope:
         try:
             came = close()
             if inspect.isawaitable(came):

@@ -1,11 +1,14 @@
 """The budget of retries: a share of the latest calls, a few at once, and threads that ask."""
 
+import asyncio
+import gc
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 
-from fsm_fallback import RetryConfig
+from fsm_fallback import FallbackConfig, FallbackProvider, RetryConfig, provider
 from fsm_fallback.drivers.budget import RetryBudget
 
 
@@ -143,3 +146,43 @@ class TestThreads:
         assert sum(granted) == len(most) > 0
         assert max(most) <= 3
         assert places.out == 0
+
+
+def test_a_place_may_come_back_while_one_is_taken():
+    """The collector ends a stream that was dropped, in the middle of anything in any thread."""
+
+    class Collecting(deque):
+        """Stands for a collection after a call."""
+
+        def append(self, item):
+            super().append(item)
+            places.give_back()
+
+    places = RetryBudget(RetryConfig(budget=0.0, budget_floor=3))
+    places._granted = Collecting()
+    assert places.take(1)
+    assert places.out == 0
+
+
+def test_a_stream_that_nobody_closes_gives_its_place_back():
+    """Its event loop is gone, and with it what closes generators."""
+    tries = iter(range(10))
+
+    @provider("a")
+    async def ask(_):
+        if next(tries) % 2 == 0:
+            raise ConnectionResetError
+        yield "one"
+        yield "two"
+
+    retry = RetryConfig(attempts=2, backoff=0.001, budget=0.0)
+    llm = FallbackProvider(ask, config=FallbackConfig(retry=retry))
+    for _ in range(3):
+        loop = asyncio.new_event_loop()
+        stream = llm.astream("why")
+        assert loop.run_until_complete(anext(stream)) == "one"
+        loop.close()
+        del stream
+        gc.collect()
+        assert llm._budget.out == 0
+        assert llm.breaker("a").snapshot().in_flight == 0

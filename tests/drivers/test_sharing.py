@@ -4,8 +4,10 @@ import contextlib
 import gc
 import threading
 import time
+import weakref
 
 import anyio
+import attrs
 import pytest
 
 from fsm_fallback import (
@@ -76,6 +78,83 @@ def test_a_breaker_is_not_shared_across_what_it_decides_by(clock, config, own_cl
     first = FallbackProvider(bad, clock=clock, config=QUICK)
     second = FallbackProvider(bad, clock=ManualClock() if own_clock else clock, config=config)
     assert first.breaker("a") is not second.breaker("a")
+
+
+def test_chains_that_do_not_share_a_breaker_say_so(clock, caplog):
+    """Most people who use one provider twice mean it to be one."""
+    bad = ScriptedProvider("a", [], clock=clock)
+    first = FallbackProvider(bad, clock=clock, config=QUICK)
+    same = FallbackProvider(bad, clock=clock, config=QUICK)
+    assert first.breaker("a") is same.breaker("a")
+    assert caplog.text == ""
+    other = FallbackProvider(bad, clock=clock, config=attrs.evolve(QUICK, attempt_timeout=20.0))
+    assert other.breaker("a") is not first.breaker("a")
+    assert "'a' is in two chains and has a breaker in each" in caplog.text
+    assert "attempt_timeout" in caplog.text
+
+
+def test_a_method_is_the_clock_it_was(clock):
+    """It is another object whenever it is asked for."""
+    bad = ScriptedProvider("a", [], clock=clock)
+    first = FallbackProvider(bad, clock=clock.__call__, config=QUICK)
+    second = FallbackProvider(bad, clock=clock.__call__, config=QUICK)
+    assert first.breaker("a") is second.breaker("a")
+
+
+def test_what_one_chain_learns_of_an_account_holds_in_the_other(way, clock):
+    """Where they have one of its providers in common; credit is spent for both."""
+
+    class QuotaError(Exception):
+        status_code = 402
+
+    def on_account(name, *script):
+        return ScriptedProvider(name, script, account="acme", clock=clock)
+
+    spent, sister, cousin = (
+        on_account("a", QuotaError(), "no"),
+        on_account("b", "no"),
+        on_account("c", "no"),
+    )
+    last = ScriptedProvider("last", ["one", "two"], clock=clock)
+    first = FallbackProvider(spent, sister, last, clock=clock, config=QUICK, name="first")
+    second = FallbackProvider(cousin, spent, last, clock=clock, config=QUICK, name="second")
+    assert first.breaker("account:acme") is second.breaker("account:acme")
+    assert way.detailed(first, "why").value == "one"
+    assert way.detailed(second, "why").value == "two"
+    assert [len(each.calls) for each in (spent, sister, cousin)] == [1, 0, 0]
+
+
+def test_a_provider_that_refers_to_its_chain_is_freed_with_it(clock):
+    """Who shares its breaker does not keep it."""
+
+    def made():
+        @provider("a")
+        def ask(_):
+            return llm.name
+
+        llm = FallbackProvider(ask, clock=clock)
+        return weakref.ref(llm)
+
+    gone = [made() for _ in range(5)]
+    gc.collect()
+    assert [each() for each in gone] == [None] * 5
+
+
+def test_a_provider_without_weak_references_is_known_again(clock):
+    """Its class has slots; its breaker keeps it."""
+
+    class Slim:
+        __slots__ = ("name",)
+
+        def __init__(self):
+            self.name = "a"
+
+        def call(self, _):
+            return "one"
+
+    slim = Slim()
+    first, second = (FallbackProvider(slim, clock=clock) for _ in range(2))
+    assert first.breaker("a") is second.breaker("a")
 
 
 def test_a_provider_begins_anew_when_its_chains_are_gone(clock):
