@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from fsm_fallback.core.bounds import COUNT, SECONDS, shown
 from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
@@ -12,6 +12,9 @@ from fsm_fallback.drivers.link import Way
 from fsm_fallback.providers.protocol import CALLS, calling_problems, slot_of
 from fsm_fallback.providers.reading import AUTO
 from fsm_fallback.telemetry import AuditLog
+
+ACCOUNT: Final = "account:"
+"""What the names of the breakers of accounts begin with."""
 
 
 def provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
@@ -22,6 +25,12 @@ def provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
     for position, each in enumerate(providers):
         where = f"FallbackProvider.providers[{position}]"
         name = getattr(each, "name", None)
+        if isinstance(each, (list, tuple)):
+            yield (
+                f"{where} is {shown(each)}; give the providers one by one: "
+                "FallbackProvider(*providers)"
+            )
+            continue
         if not isinstance(name, str) or not name:
             yield (
                 f"{where} is {shown(each)}, whose name is {shown(name)}; give it a name, with "
@@ -31,6 +40,11 @@ def provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
             yield f"{where}.name is {name!r}, as of providers[{seen[name]}]; give each its own"
         else:
             seen[name] = position
+            if name.startswith(ACCOUNT):
+                yield (
+                    f"{where}.name is {name!r}; give it one that does not begin with {ACCOUNT!r}, "
+                    "as the breakers of accounts do"
+                )
         if isinstance(each, type):
             yield f"{where} is {shown(each)}; give an instance of it"
         elif not any(callable(getattr(each, way, None)) for way in CALLS):

@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, ParamSpec, Self, TypedDict, TypeVar, Unp
 
 from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.arguments import (
+    ACCOUNT,
     argument_problems,
     option_problems,
     provider_problems,
@@ -469,7 +470,7 @@ class FallbackProvider(Generic[P, T_co]):
         for each in self._providers:
             account = getattr(getattr(each, "info", None), "account", None)
             if account is not None:
-                accounts.setdefault(f"account:{account}", []).append(each)
+                accounts.setdefault(f"{ACCOUNT}{account}", []).append(each)
         for name, owners in accounts.items():
             paying = shared_breaker(tuple(owners), name, declared, self._clock, self._sample)
             self._circuits[name] = paying

@@ -289,6 +289,24 @@ class TestBadInput:
         with pytest.raises(ConfigurationError, match=r"@provider\('name'\) for a function"):
             FallbackProvider(Mine())
 
+    def test_a_list_of_providers(self):
+        """They are given one by one."""
+        with pytest.raises(
+            ConfigurationError, match=r"one by one: FallbackProvider\(\*providers\)"
+        ):
+            FallbackProvider([ScriptedProvider("a")])
+
+    def test_a_name_that_an_account_may_have(self):
+        """Its breaker would be the account's."""
+        with pytest.raises(ConfigurationError, match="does not begin with 'account:'"):
+            FallbackProvider(ScriptedProvider("account:acme"))
+
+    def test_a_function_that_streams_is_told_to_say_so(self):
+        """Nobody can tell that a function returns a stream."""
+        llm = FallbackProvider(provider("a")(lambda _: iter(["one"])))
+        with pytest.raises(ConfigurationError, match="streams=True"):
+            llm.stream("why")
+
     def test_a_plain_function_is_told_to_become_a_provider(self):
         """The commonest mistake of all."""
 

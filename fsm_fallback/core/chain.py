@@ -172,7 +172,10 @@ class Chain(ChainMeasures):
         """
         name = self.candidate.name
         if not complete:
-            words = f"the stream of {name!r} ended without its terminal event"
+            words = (
+                f"the stream of {name!r} ended without its terminal event; a provider that passes "
+                "on part of them needs terminal=None"
+            )
             return Fault(FaultKind.STREAM, message=words), StreamTruncated(words)
         if self.output_at is None:
             words = f"the stream of {name!r} ended without any output"

@@ -74,8 +74,10 @@ def _remedy(provider: object, way: Way) -> str:
     awaited = {"call": "acall()", "stream": "astream()"}.get(way)
     if awaited in possible:
         return f"use {awaited[:-2]}, or give it a plain {way}"
-    kind = "stream or astream" if "stream" in way else "call or acall"
-    return f"it has {', '.join(possible)} only; give it {kind}"
+    has = f"it has {', '.join(possible)} only"
+    if "stream" in way:
+        return f"{has}; give it stream or astream: @provider(..., streams=True) if it returns one"
+    return f"{has}; give it call or acall"
 
 
 def _reader_of(provider: Any, *, is_chain: bool) -> Reader:

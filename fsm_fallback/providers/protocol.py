@@ -340,11 +340,9 @@ def provider(
             raise ConfigurationError(
                 f"provider {name!r}: @provider decorates {shown(function)}; give it a function"
             )
-        if timeout_arg is not None and not _takes(function, timeout_arg):
-            raise ConfigurationError(
-                f"provider {name!r}: timeout_arg is {timeout_arg!r}, which the function does not "
-                "take; name one of its keyword parameters"
-            )
+        flaw = None if timeout_arg is None else _flaw_of_keyword(function, timeout_arg)
+        if flaw is not None:
+            raise ConfigurationError(f"provider {name!r}: timeout_arg is {timeout_arg!r}, {flaw}")
         return FunctionProvider(
             function, name, info, classify, timeout_arg, is_output, terminal, streams=streams
         )
@@ -395,13 +393,17 @@ def iter_of(value: object) -> Iterator[object]:
         return iter((None,))
 
 
-def _takes(function: Callable[..., Any], keyword: str) -> bool:
+def _flaw_of_keyword(function: Callable[..., Any], keyword: str) -> str | None:
+    """Why a function cannot be given this keyword, or left without it; None if it can."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # builtins without a signature: believe the user
-        return True
-    return any(
-        p.kind is p.VAR_KEYWORD
-        or (p.name == keyword and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
-        for p in parameters
-    )
+        return None
+    own = parameters.get(keyword)
+    if own is not None and own.kind in (own.KEYWORD_ONLY, own.POSITIONAL_OR_KEYWORD):
+        if own.default is own.empty:
+            return "which has no default; give it one, for calls without a limit"
+        return None
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return None
+    return "which the function does not take; name one of its keyword parameters"

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from fsm_fallback.testing.fixtures import BeginOutage, MakeScriptedProvider
     from fsm_fallback.testing.outage import Outage
     from fsm_fallback.testing.records import AuditRecords
-    from fsm_fallback.testing.scripted import Delay, Hang, ScriptedCall, ScriptedProvider, Value
+    from fsm_fallback.testing.scripted import ScriptedCall, ScriptedProvider
+    from fsm_fallback.testing.scripted_stream import ScriptedStream
+    from fsm_fallback.testing.steps import Delay, Hang, Stream, Value
 else:
     from importlib import import_module
 
@@ -51,7 +53,9 @@ else:
         **dict.fromkeys(("BeginOutage", "MakeScriptedProvider"), "fixtures"),
         "AuditRecords": "records",
         "Outage": "outage",
-        **dict.fromkeys(("Delay", "Hang", "ScriptedCall", "ScriptedProvider", "Value"), "scripted"),
+        **dict.fromkeys(("ScriptedCall", "ScriptedProvider"), "scripted"),
+        "ScriptedStream": "scripted_stream",
+        **dict.fromkeys(("Delay", "Hang", "Stream", "Value"), "steps"),
     }
 
     def __getattr__(name: str) -> object:
@@ -94,10 +98,12 @@ __all__ = [
     "Responder",
     "ScriptedCall",
     "ScriptedProvider",
+    "ScriptedStream",
     "Slow",
     "Stall",
     "Status",
     "Step",
+    "Stream",
     "StreamCut",
     "StreamError",
     "Timer",

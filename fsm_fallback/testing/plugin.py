@@ -44,13 +44,15 @@ def scripted_provider(manual_clock: ManualClock) -> Generator[MakeScriptedProvid
 
     It is on `manual_clock`; the options are those of the class. Steps that were not played are no
     error: a breaker that opens keeps calls away, and that is what many of these tests are about.
-    With `strict=True` they are, and the test fails at its end.
+    With `strict=True` they are, and the test fails at its end; as it does where a provider was
+    called past its script, for a chain takes the error of that for one of the provider's.
     """
     from fsm_fallback.core.bounds import FLAG, shown  # noqa: PLC0415  # see above
     from fsm_fallback.errors import ConfigurationError  # noqa: PLC0415  # as well
     from fsm_fallback.testing.scripted import ScriptedProvider  # noqa: PLC0415  # as well
 
     strict_ones: list[ScriptedProvider] = []
+    all_of_them: list[ScriptedProvider] = []
 
     def make(
         name: str,
@@ -70,12 +72,19 @@ def scripted_provider(manual_clock: ManualClock) -> Generator[MakeScriptedProvid
                 "manual_clock, or make a ScriptedProvider yourself"
             )
         made = ScriptedProvider(name, script, clock=manual_clock, **options)
+        all_of_them.append(made)
         if strict:
             strict_ones.append(made)
         return made
 
     yield make
 
+    beyond = [f"{each!r} by {each.beyond}" for each in all_of_them if each.beyond]
+    if beyond:
+        pytest.fail(
+            f"calls went past scripts: {', '.join(beyond)}; add steps or pass exhausted='repeat'",
+            pytrace=False,
+        )
     unplayed = [f"{each.pending} of {each!r}" for each in strict_ones if each.pending]
     if unplayed:
         pytest.fail(

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
 from fsm_fallback.core.bounds import refuse_problems, shown
-from fsm_fallback.testing.durations import check_duration
 from fsm_fallback.testing.outage import Outages
+from fsm_fallback.testing.scripted_stream import AwaitedStream, PlainStream, ScriptedStream, wait
+from fsm_fallback.testing.steps import Delay, Hang, Stream, deliver, is_failing, unfold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,31 +29,6 @@ if TYPE_CHECKING:
     from fsm_fallback.providers.protocol import ModelInfo
     from fsm_fallback.testing.clock import ManualClock
     from fsm_fallback.testing.outage import Outage
-
-
-@attrs.frozen
-class Value:
-    """A step that returns `value` as it is, even if it is an exception, a class or a step."""
-
-    value: object
-
-
-@attrs.frozen
-class Delay:
-    """A step that takes time before another step follows.
-
-    Args:
-        seconds: How long, finite and >= 0.
-        then: The step that follows: an answer, an exception, another `Delay`, a `Hang`.
-    """
-
-    seconds: float = attrs.field(validator=check_duration)
-    then: object = None
-
-
-@attrs.frozen
-class Hang:
-    """A step that never ends by itself: a time-out or a cancellation has to end it."""
 
 
 @attrs.frozen
@@ -69,6 +45,7 @@ class ScriptedCall:
     timeout: float | None
 
 
+S = TypeVar("S", bound=ScriptedStream)
 Exhausted: TypeAlias = Literal["fail", "repeat"]
 Failing: TypeAlias = BaseException | type[BaseException] | Delay | Hang
 _EXHAUSTED: Final = ("fail", "repeat")
@@ -80,7 +57,8 @@ class ScriptedProvider:
     Args:
         name: Its name in the chain.
         script: One step per call: an exception (instance or class) is raised, `Delay` and `Hang`
-            take time, `Value(...)` returns what it holds, and anything else is returned as it is.
+            take time, `Value(...)` returns what it holds, `Stream(...)` is for `stream` and
+            `astream`, and anything else is returned as it is.
         clock: The clock whose time delays take. Needed by `Delay`; give the chain the same one.
         exhausted: After the last step, "fail" raises an `AssertionError` that names provider and
             call; "repeat" plays the last step again.
@@ -131,6 +109,7 @@ class ScriptedProvider:
         self._clock: Final = clock
         self._exhausted: Final = exhausted
         self._calls: list[ScriptedCall] = []
+        self._streams: list[ScriptedStream] = []
         self._played = 0
         self._outages: Outages[Failing] = Outages()
         self._lock = threading.Lock()
@@ -185,7 +164,8 @@ class ScriptedProvider:
             AssertionError: If the script is exhausted, or a hang has no time-out to end it.
         """
         started_at, step = self._take(args, kwargs, timeout)
-        seconds, result = _unfold(step)
+        self._refuse_stream(step)
+        seconds, result = unfold(step)
         # Instants are compared, as timers are: a sum may round two durations to one instant.
         if timeout is not None and started_at + timeout < started_at + seconds:
             self._spend(started_at, timeout)
@@ -196,7 +176,7 @@ class ScriptedProvider:
                 "which would never end; pass one, such as an attempt timeout"
             )
         self._spend(started_at, seconds)
-        return _deliver(result)
+        return deliver(result)
 
     async def acall(
         self,
@@ -215,10 +195,67 @@ class ScriptedProvider:
             AssertionError: If the script is exhausted.
         """
         _, step = self._take(args, kwargs, timeout)
-        seconds, result = _unfold(step)
+        self._refuse_stream(step)
+        seconds, result = unfold(step)
         if seconds > 0:
-            await self._wait(seconds)
-        return _deliver(result)
+            await wait(self._clock, seconds)
+        return deliver(result)
+
+    def stream(self, *args: Any, timeout: float | None = None, **kwargs: Any) -> PlainStream:
+        """Begin the stream of the next step, a `Stream`; any other step but an exception is wrong.
+
+        Args:
+            *args: Recorded, not read, like `kwargs`.
+            timeout: Seconds to its first item, after which to give up; None waits without end.
+            **kwargs: See `args`.
+
+        Raises:
+            AssertionError: If the script is exhausted, or its step is no stream.
+        """
+        began, items = self._take_stream(args, kwargs, timeout)
+        return self._note(PlainStream(self.name, items, self._clock, began, timeout))
+
+    def astream(
+        self,
+        *args: Any,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> AwaitedStream:
+        """As `stream`; whoever awaits it ends it early by cancelling, and `timeout` is recorded."""
+        _, items = self._take_stream(args, kwargs, timeout)
+        return self._note(AwaitedStream(self.name, items, self._clock))
+
+    @property
+    def beyond(self) -> int:
+        """How many calls were past the script, and got an `AssertionError`."""
+        with self._lock:
+            past = max(0, self._played - len(self._steps))
+        return past if self._exhausted == "fail" else 0
+
+    @property
+    def streams(self) -> list[ScriptedStream]:
+        """The streams begun so far, in order: what each gave, and how often it was closed."""
+        with self._lock:
+            return list(self._streams)
+
+    def _note(self, stream: S) -> S:
+        with self._lock:
+            self._streams.append(stream)
+        return stream
+
+    def _take_stream(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
+    ) -> tuple[float, tuple[object, ...]]:
+        began, step = self._take(args, kwargs, timeout)
+        if isinstance(step, Stream):
+            return began, step.items
+        _, result = unfold(step)
+        if isinstance(step, (Delay, Hang)) or is_failing(result):
+            return began, (step,)  # the stream begins with it
+        raise AssertionError(
+            f"provider {self.name!r} is asked for a stream, and its step is {shown(step)}; "
+            "script a Stream"
+        )
 
     def _take(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
@@ -242,17 +279,16 @@ class ScriptedProvider:
             "steps; add steps or pass exhausted='repeat'"
         )
 
+    def _refuse_stream(self, step: object) -> None:
+        if isinstance(step, Stream):
+            raise AssertionError(  # noqa: TRY004  # the test is wrong, not a type
+                f"provider {self.name!r} is asked for an answer, and its step is a Stream; ask it "
+                "with stream or astream, or script an answer"
+            )
+
     def _spend(self, started_at: float, seconds: float) -> None:
         if self._clock is not None and seconds > 0:
             self._clock.advance_to(started_at + seconds)
-
-    async def _wait(self, seconds: float) -> None:
-        if self._clock is not None:
-            await self._clock.pass_time(seconds)
-        else:
-            from anyio import sleep_forever  # noqa: PLC0415  # no event loop in synchronous tests
-
-            await sleep_forever()
 
 
 def _problems(
@@ -268,38 +304,15 @@ def _problems(
         yield f"exhausted is {exhausted!r}; give one of {', '.join(_EXHAUSTED)}"
     if not steps and exhausted == "repeat":
         yield "script is empty, so there is no step to repeat; add one"
-    if clock is None and any(isinstance(step, Delay) for step in steps):
+    inner = [item for step in steps if isinstance(step, Stream) for item in step.items]
+    if clock is None and any(isinstance(step, Delay) for step in (*steps, *inner)):
         yield "script has a Delay, which takes the time of a clock; give clock=ManualClock()"
     if isinstance(capabilities, str):
         yield f"capabilities is {capabilities!r}; give a set of strings"
 
 
 def _outage_problems(step: object, clock: ManualClock | None) -> Iterator[str]:
-    is_failing = isinstance(step, (BaseException, Delay, Hang)) or (
-        isinstance(step, type) and issubclass(step, BaseException)
-    )
-    if not is_failing:
+    if not isinstance(step, (Delay, Hang)) and not is_failing(step):
         yield f"outage.step is {shown(step)}; give an exception, Hang() or a Delay"
     if clock is None and isinstance(step, Delay):
         yield "outage.step is a Delay, which takes the time of a clock; give clock=ManualClock()"
-
-
-def _unfold(step: object) -> tuple[float, object]:
-    """Return how many seconds a step takes (infinite for a hang) and what it then comes to."""
-    seconds = 0.0
-    while isinstance(step, Delay):
-        seconds += step.seconds
-        step = step.then
-    return (math.inf, None) if isinstance(step, Hang) else (seconds, step)
-
-
-def _deliver(result: object) -> object:
-    match result:
-        case Value(value):
-            return value
-        case BaseException():
-            raise result.with_traceback(None)  # a repeated step collects no old frames
-        case type() if issubclass(result, BaseException):
-            raise result
-        case _:
-            return result

@@ -245,6 +245,16 @@ class TestStreams:
         call.at(10.0).ring()
         assert call.trail[0].fault.kind is kind
 
+    def test_an_item_that_comes_after_the_deadline_is_no_word(self, start):
+        """Nobody waited for it any more; a plain stream can be cut only then."""
+        call = start("a", stream={"idle_timeout": 2.0}, deadline=10.0)
+        call.open()
+        call.at(1.0).output()
+        call.at(12.0).noise()
+        fault, _ = call.lateness(12.0)
+        assert call.weighed(fault, 12.0).kind is K.TIMEOUT
+        assert fault.message == "'a' gave nothing more within 11 s (deadline)"
+
     def test_one_tick_before_the_deadline_every_time_out_counts(self, start):
         """It is the attempt's own."""
         call = start("a", stream={}, deadline=10.0)

@@ -187,6 +187,15 @@ class TestBadInput:
         with pytest.raises(ConfigurationError, match=r"provider\.timeout_arg is"):
             provider("any", timeout_arg=timeout_arg)
 
+    def test_a_timeout_argument_without_a_default(self):
+        """It is not given where there is no limit, and the call would fail."""
+
+        def ask(prompt, seconds):
+            return prompt, seconds
+
+        with pytest.raises(ConfigurationError, match="'seconds', which has no default; give it"):
+            provider("any", timeout_arg="seconds")(ask)
+
     def test_a_timeout_argument_the_function_does_not_take(self):
         """Found when decorated, not when called."""
         with pytest.raises(ConfigurationError, match=r"'any': timeout_arg is 'seconds'"):

@@ -126,6 +126,22 @@ class TestScripted:
             "ScriptedProvider('c', 1 steps); call more often, or leave out strict=True"
         ) in printed
 
+    def test_a_call_past_a_script_fails_the_test_at_its_end(self, run_pytest):
+        """A chain took the error for the provider's, and was answered by the next one."""
+        text = """
+            from fsm_fallback import FallbackProvider
+
+            def test_swallowed(scripted_provider):
+                short = scripted_provider("a", ["x"])
+                spare = scripted_provider("b", ["y"], exhausted="repeat")
+                llm = FallbackProvider(short, spare)
+                assert [llm.call("why") for _ in range(3)] == ["x", "y", "y"]
+            """
+        files = {"conftest.py": CONFTEST, "test_it.py": _dedented(text)}
+        printed = run_pytest(files, status=1)
+        assert "1 passed, 1 error" in printed
+        assert "calls went past scripts: ScriptedProvider('a', 1 steps) by 2; add steps" in printed
+
 
 class TestEmulator:
     """`emulator`."""

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsm_fallback import FallbackConfig, FallbackProvider, StreamConfig
 from fsm_fallback.errors import ConfigurationError
-from fsm_fallback.testing import Delay, Hang, ManualClock, ScriptedCall, ScriptedProvider, Value
+from fsm_fallback.testing import (
+    Delay,
+    Hang,
+    ManualClock,
+    ScriptedCall,
+    ScriptedProvider,
+    Stream,
+    Value,
+)
 
 
 @pytest.fixture
@@ -327,3 +336,118 @@ def test_a_delay_that_is_no_duration_is_refused(seconds):
     """The error names the value."""
     with pytest.raises(ConfigurationError, match="seconds is"):
         Delay(seconds)
+
+
+class TestStreams:
+    """A `Stream` is a step of items, plain and awaited alike."""
+
+    @pytest.fixture
+    def read(self, plain_or_loop):
+        """Read a stream to its end; its items, and its error if any."""
+
+        def reading(provider, **kwargs):
+            items = []
+            try:
+                if plain_or_loop is None:
+                    items.extend(iter_noting(provider.stream("why", **kwargs), items))
+                else:
+                    plain_or_loop.run(awaited, provider.astream("why"), items)
+            except Exception as error:  # noqa: BLE001  # that is what is asked
+                return items, error
+            return items, None
+
+        def iter_noting(stream, items):
+            for item in stream:
+                items.append(item)
+            return ()
+
+        async def awaited(stream, items):
+            async for item in stream:
+                items.append(item)
+
+        return reading
+
+    def test_its_items_come_in_order_and_take_their_time(self, read):
+        """A delay comes before its item."""
+        clock = ManualClock()
+        script = [Stream("Hel", Delay(3, then="lo"), Value(KeyError))]
+        provider = ScriptedProvider("a", script, clock=clock)
+        assert read(provider) == (["Hel", "lo", KeyError], None)
+        assert clock() == 3
+        (stream,) = provider.streams
+        assert (stream.given, stream.ended) == (["Hel", "lo", KeyError], True)
+        assert [(call.args, call.at) for call in provider.calls] == [(("why",), 0.0)]
+
+    def test_it_may_break(self, read):
+        """Nothing follows the exception."""
+        boom = ConnectionError("boom")
+        provider = ScriptedProvider("a", [Stream("Hel", boom, "lo")])
+        assert read(provider) == (["Hel"], boom)
+        assert provider.streams[0].ended
+
+    def test_a_plain_step_that_fails_fails_the_stream(self, read):
+        """An outage is one of both forms."""
+        boom = ConnectionError("boom")
+        assert read(ScriptedProvider("a", [boom])) == ([], boom)
+        with ScriptedProvider("a", [Stream("no")]).outage(boom) as outage:
+            assert outage is not None
+
+    def test_an_answer_is_no_stream_and_a_stream_no_answer(self, play):
+        """The test is wrong, and hears what to write."""
+        with pytest.raises(AssertionError, match="its step is 'one'; script a Stream"):
+            ScriptedProvider("a", ["one"]).stream()
+        with pytest.raises(AssertionError, match="its step is a Stream; ask it with stream"):
+            play(ScriptedProvider("a", [Stream("one")]))
+
+    def test_a_delay_in_a_stream_needs_a_clock(self):
+        """As one of a call."""
+        with pytest.raises(ConfigurationError, match="script has a Delay"):
+            ScriptedProvider("a", [Stream(Delay(1, then="late"))])
+
+    def test_a_plain_one_gives_up_before_its_first_item(self):
+        """The clock stands at its time-out; after the first item nothing is limited."""
+        clock = ManualClock()
+        provider = ScriptedProvider("a", [Stream(Hang()), Stream("x", Delay(9, "y"))], clock=clock)
+        with pytest.raises(TimeoutError, match="did not begin its stream in time"):
+            next(provider.stream(timeout=5))
+        assert clock() == 5
+        assert list(provider.stream(timeout=5)) == ["x", "y"]
+
+    def test_a_plain_one_that_nothing_ends_says_so(self):
+        """It would hang for ever."""
+        stream = ScriptedProvider("a", [Stream("x", Hang())]).stream(timeout=5)
+        assert next(stream) == "x"
+        with pytest.raises(AssertionError, match="hangs in a plain stream"):
+            next(stream)
+
+    def test_it_is_not_read_after_it_was_closed(self):
+        """Whoever does that has a bug."""
+        stream = ScriptedProvider("a", [Stream("x", "y")]).stream()
+        stream.close()
+        with pytest.raises(AssertionError, match="is read after its closing"):
+            next(stream)
+
+    def test_a_chain_fails_over_restarts_and_closes_them(self, plain_or_loop):
+        """What they are for, in virtual time."""
+        clock = ManualClock()
+        a = ScriptedProvider("a", [Stream("Hel", ConnectionError("reset"))], clock=clock)
+        b = ScriptedProvider("b", [Stream("Hello", Delay(2, then="!"))], clock=clock)
+        config = FallbackConfig(stream=StreamConfig(policy="restart"))
+        llm = FallbackProvider(a, b, clock=clock, config=config)
+
+        async def main():
+            return [item async for item in llm.astream("why")]
+
+        items = list(llm.stream("why")) if plain_or_loop is None else plain_or_loop.run(main)
+        assert [items[0], *items[2:]] == ["Hel", "Hello", "!"]
+        assert items[1].after == "a"
+        assert [each.streams[0].closed for each in (a, b)] == [1, 1]
+        assert clock() == 2
+
+
+def test_a_provider_counts_the_calls_past_its_script():
+    """A chain takes their errors for the provider's."""
+    provider = ScriptedProvider("a", ["one"])
+    llm = FallbackProvider(provider, ScriptedProvider("b", ["spare"], exhausted="repeat"))
+    assert [llm.call("why") for _ in range(3)] == ["one", "spare", "spare"]
+    assert provider.beyond == 2

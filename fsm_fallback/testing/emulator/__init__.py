@@ -44,7 +44,7 @@ from fsm_fallback.testing.emulator.stream_faults import (
     StreamCut,
     StreamError,
 )
-from fsm_fallback.testing.scripted import Hang
+from fsm_fallback.testing.steps import Hang
 
 __all__ = [
     "Cut",

@@ -20,7 +20,7 @@ from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.testing.durations import check_duration
 from fsm_fallback.testing.emulator.statuses import check_error_status, check_status
 from fsm_fallback.testing.emulator.stream_faults import StreamFault
-from fsm_fallback.testing.scripted import Hang
+from fsm_fallback.testing.steps import Hang
 
 Headers: TypeAlias = Mapping[str, str]
 Body: TypeAlias = "Mapping[str, Any] | Sequence[Any] | str | bytes"

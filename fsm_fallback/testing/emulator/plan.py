@@ -60,7 +60,7 @@ from fsm_fallback.testing.emulator.stream_plan import (
     frame,
     plan_stream,
 )
-from fsm_fallback.testing.scripted import Hang
+from fsm_fallback.testing.steps import Hang
 
 if TYPE_CHECKING:
     from fsm_fallback.testing.emulator.asked import Asked

@@ -13,7 +13,7 @@ from fsm_fallback.testing.emulator.faults import Slow, Status
 from fsm_fallback.testing.emulator.script import check_step
 from fsm_fallback.testing.emulator.server import LOOPBACK, Listener
 from fsm_fallback.testing.emulator.stream_faults import Stall
-from fsm_fallback.testing.scripted import Hang
+from fsm_fallback.testing.steps import Hang
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
