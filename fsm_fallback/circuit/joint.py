@@ -51,7 +51,7 @@ class JointCircuit:
         """Both leases, or why there is none."""
         account = self.account.admission(now)
         if isinstance(account, Refusal):
-            return account
+            return account._replace(breaker=self.account.name)
         try:
             model = self.model.admission(now)
         except BaseException:

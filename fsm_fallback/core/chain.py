@@ -117,6 +117,8 @@ class Chain(ChainMeasures):
             name = self.candidate.name
             self._skip = (name, granted)
             self.facts = {"until": granted.until}
+            if granted.breaker is not None:
+                self.facts = {"until": granted.until, "breaker": granted.breaker}
             self._fire(SKIP, name, granted.cause, granted.state)
             if self.budgeted:
                 self._give_back()

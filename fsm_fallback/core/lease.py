@@ -164,8 +164,10 @@ class Refusal(NamedTuple):
         state: The state that refused.
         until: When it may admit again, in the clock's seconds; None if nobody knows.
         cause: The fault that opened it; None where none did.
+        breaker: Its name, where it is not the provider's own but its account's.
     """
 
     state: str
     until: float | None
     cause: Fault | None
+    breaker: str | None = None

@@ -76,12 +76,14 @@ class Skip:
             need the provider lacks (`"context_window"`).
         until: When its breaker may admit again, in the clock's seconds; None if nobody knows.
         cause: The fault behind the refusal; None where there is none.
+        breaker: Which breaker refused, where it is not the provider's own but its account's.
     """
 
     provider: str
     reason: str
     until: float | None = None
     cause: Fault | None = None
+    breaker: str | None = None
 
 
 @attrs.frozen
@@ -196,7 +198,8 @@ def _words(item: Attempt | Skip) -> str:
     if isinstance(item, Attempt):
         return f"{item.provider!r} {because}"
     after = f" after {because}" if because else ""
-    return f"{item.provider!r} skipped, {item.reason}{after}"
+    which = f"{item.breaker} " if item.breaker else ""
+    return f"{item.provider!r} skipped, {which}{item.reason}{after}"
 
 
 def _skip_errors(trail: Trail, now: float) -> Iterator[Exception]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from fsm_fallback.core.breaker_rows import S
+from fsm_fallback.core.lease import Refusal
 from fsm_fallback.spec.acts import BreakerAct, BreakerStanding
 from fsm_fallback.spec.breaker_reckoning import (
     has_free_probe,
@@ -139,7 +140,7 @@ def would_admit_foretells(act: BreakerAct) -> bool:
 def refusal_tells_why(act: BreakerAct) -> bool:
     """Who is refused hears which state refused, until when, and because of which fault."""
     after = act.after
-    return act.refusal == (after.state.value, after.open_until, after.cause)
+    return act.refusal == Refusal(after.state.value, after.open_until, after.cause)
 
 
 # A lease comes back ---------------------------------------------------------------------------

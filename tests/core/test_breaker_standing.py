@@ -66,7 +66,7 @@ class TestBirth:
         breaker = make(initial_state=S.FORCED_OPEN)
         breaker.now = 1e9
         assert breaker.admit() is None
-        assert breaker.refusal == ("forced_open", None, None)
+        assert breaker.refusal == Refusal("forced_open", None, None)
         breaker.reset(breaker.now)
         assert breaker.admit() is not None
 

@@ -183,3 +183,16 @@ def test_a_probe_that_gave_output_has_its_time_anew_at_both(streams, paid, clock
     read = streams.read(llm, "why", between=lambda: clock.advance(40.0))
     assert (read.items, read.error) == (["one", "two"], None)
     assert states(llm, "a", "account:acme") == [CLOSED, CLOSED]
+
+
+def test_a_skip_names_the_account_whose_breaker_refused(way, paid, clock):
+    """In the trail, the record and the message: nobody can reset a breaker that is well."""
+    llm, _ = paid({"a": [AuthenticationError()], "b": ["no"]})
+    way.failure(llm, "why")
+    error = way.failure(llm, "why")
+    assert [item.breaker for item in error.trail] == ["account:acme"] * 2
+    assert "'b' skipped, account:acme open after auth (check its key" in str(error)
+    skip = [each for each in llm.audit.records() if each["trigger"] == "skip"][-1]
+    assert skip["because"]["breaker"] == "account:acme"
+    llm.breaker("account:acme").reset()
+    assert llm.breaker("account:acme").state is CLOSED
