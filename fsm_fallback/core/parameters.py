@@ -214,6 +214,7 @@ class StreamConfig:
             `attempt_timeout`. The last candidate is not cut by it.
         idle_timeout: How long a stream may say nothing once it has given output; None for no limit.
         buffer_items: So many items are held back at most; then they are handed over, output or not.
+            Not under `"buffer"`, which holds all of them.
         buffer_bytes: As above, by their size.
 
     Raises:

@@ -8,6 +8,7 @@ import pytest
 from fsm_fallback import BreakerConfig, BreakerState, ConfigurationError, CountWindow, TimeWindow
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BREAKER
+from fsm_fallback.core.lease import Refusal
 from fsm_fallback.core.snapshot import digest_of
 
 S = BreakerState

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import shutil
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fsm_fallback.core import chain, chain_measures
 from fsm_fallback.telemetry import FIELDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
@@ -20,9 +23,25 @@ def _blocks(language):
 
 def test_the_page_lists_every_field_in_order():
     """One line of the table each."""
-    table = PAGE.split("## Fields")[1].split("## Questions")[0]
+    table = PAGE.split("## Fields")[1].split("## What `because` says of a call")[0]
 
     assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == FIELDS
+
+
+@pytest.mark.parametrize("module", [chain, chain_measures], ids=lambda module: module.__name__)
+def test_the_page_lists_what_a_chain_measures(module):
+    """Whatever its guards compare, in the dictionaries the module makes."""
+    table = PAGE.split("## What `because` says of a call")[1].split("## Questions")[0]
+    listed = set(re.findall(r"`(\w+)`", table))
+    dictionaries = [
+        each for each in ast.walk(ast.parse(inspect.getsource(module))) if type(each) is ast.Dict
+    ]
+    measured = {
+        key.value for each in dictionaries for key in each.keys if type(key) is ast.Constant
+    }
+
+    assert measured
+    assert measured <= listed
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
