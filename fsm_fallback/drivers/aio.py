@@ -103,7 +103,7 @@ async def drive(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                                 flaw = await judged(walk.clock, most, accept, value, link.name)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
                         now = walk.clock()
-                        if scope.cancel_called:
+                        if is_of_timer(scope, error):
                             command = link.take_time_out(chain, lease, now, error)
                         else:
                             command = link.take_error(chain, lease, error, now)
@@ -195,6 +195,24 @@ def timer(clock: Callable[[], float], seconds: float | None) -> Timer:
     if call_at is None:
         return anyio.move_on_after(seconds)
     return _ClockTimer(call_at, clock() + seconds)
+
+
+def is_of_timer(scope: Timer, error: BaseException) -> bool:
+    """Whether an error is what a provider made of being cut, and not one of its own.
+
+    An error of its own may come at the very instant the timer rings.
+    """
+    if not scope.cancel_called:
+        return False
+    cancelled = anyio.get_cancelled_exc_class()
+    seen: set[int] = set()
+    before: BaseException | None = error
+    while before is not None and id(before) not in seen:
+        if isinstance(before, cancelled):
+            return True
+        seen.add(id(before))
+        before = before.__cause__ or before.__context__
+    return False
 
 
 class _NoTimer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from fsm_fallback.drivers.aio import pause, timer
+from fsm_fallback.drivers.aio import is_of_timer, pause, timer
 from fsm_fallback.drivers.aupstream import AsyncUpstream, InThreads, OwnKind
 from fsm_fallback.drivers.delivery import Delivery
 from fsm_fallback.drivers.link import ThreadLink
@@ -42,7 +42,7 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                             )
                             flaw = await upstream.open(delivery.asked)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge
-                        command = delivery.failed(error, is_cut=scope.cancel_called)
+                        command = delivery.failed(error, is_cut=is_of_timer(scope, error))
                     else:
                         if scope.cancelled_caught:
                             command = delivery.timed_out()
@@ -54,7 +54,7 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                         with scope:
                             item = await upstream.pull()
                     except Exception as error:  # noqa: BLE001  # as above
-                        command = delivery.failed(error, is_cut=scope.cancel_called)
+                        command = delivery.failed(error, is_cut=is_of_timer(scope, error))
                     else:
                         if scope.cancelled_caught:
                             command = delivery.timed_out()

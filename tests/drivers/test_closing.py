@@ -15,7 +15,7 @@ from fsm_fallback import (
     StreamConfig,
     provider,
 )
-from fsm_fallback.testing import ManualClock
+from fsm_fallback.testing import Delay, ManualClock, ScriptedProvider
 from specs.scripted_streams import PlainStreams, ScriptedStreams
 
 
@@ -312,6 +312,15 @@ class TestEnds:
         assert isinstance(error, TimeoutError)
         assert str(error.__cause__) == "aborted"
         assert last_word(llm) == ("expire", "failed")
+
+
+def test_an_error_at_the_very_instant_of_the_limit_is_the_providers_own(way, clock):
+    """The timer has rung as well, and cut nothing."""
+    a = ScriptedProvider("a", [Delay(5.0, then=down())], clock=clock)
+    llm = FallbackProvider(a, clock=clock, config=FallbackConfig(deadline=5.0))
+    failure = way.failure(llm, "why")
+    assert isinstance(failure, AllProvidersFailed)
+    assert type(failure.exceptions[0]) is ConnectionError
 
 
 def test_a_stream_keeps_the_log_of_its_chain():
