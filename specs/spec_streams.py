@@ -44,7 +44,7 @@ MUTE = "-"
 DEADLINE = 3.0
 SOON = 0.05
 WITHIN = 0.05
-LEAST = 5
+LEAST = 3
 EXAMPLES = max(400, settings().max_examples)
 SETTLING = frozenset({"succeed", "fail", "hold", "release"})
 
@@ -64,7 +64,7 @@ class BadRequestError(Exception):
 
 WORDS = st.sampled_from(["out", "out", "mute"])
 PAUSES = st.sampled_from([0.25, 0.5, 2.0])
-ENDS = st.sampled_from(["error", "end", "reject", "error", "truncated", "hang", "error", "end"])
+ENDS = st.sampled_from(["error", "end", "reject", "end", "truncated", "hang", "reject", "end"])
 OPENINGS = st.sampled_from(["stream"] * 12 + ["raises", "none", "number"])
 
 
@@ -136,7 +136,7 @@ def configs(*, timed: bool) -> st.SearchStrategy[FallbackConfig]:
         retry=st.sampled_from([RetryConfig(), RetryConfig(attempts=2, backoff=0.5)]),
         stream=st.builds(
             StreamConfig,
-            policy=st.sampled_from(["raise", "restart", "buffer"]),
+            policy=st.sampled_from(["raise", "restart", "buffer", "buffer"]),
             idle_timeout=limit,
             buffer_items=st.sampled_from([2, 64]),
         ),
