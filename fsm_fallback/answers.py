@@ -72,6 +72,11 @@ class _Told:
         return usage
 
     @property
+    def has_ended(self) -> bool:
+        """Whether nothing is missing any more: its terminal item has come."""
+        return self.is_whole or (self._delivery.has_begun and self._delivery.is_whole)
+
+    @property
     def is_whole(self) -> bool:
         """Whether it ended as it should."""
         return self._delivery.has_begun and self._delivery.chain.state is S.SUCCEEDED

@@ -37,7 +37,7 @@ from fsm_fallback.drivers import sync
 from fsm_fallback.drivers.budget import RetryBudget
 from fsm_fallback.drivers.delivery import Delivery
 from fsm_fallback.drivers.judging import Accept
-from fsm_fallback.drivers.link import Admits, Way, Within
+from fsm_fallback.drivers.link import NO_LIMIT, Admits, Way, Within
 from fsm_fallback.drivers.linking import links_of, ways_of
 from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Walk
@@ -62,7 +62,6 @@ class _Same(Enum):
 
 
 _SAME: Final = _Same.SAME
-_NO_LIMIT: Final = Within()
 _CONFIG: Final = FallbackConfig()
 _ENTERING: Final = Lock()
 _RECORDED_STEPS: Final = 4096  # kept in memory where no log is given; about a megabyte
@@ -212,11 +211,11 @@ class FallbackProvider(Generic[P, T_co]):
 
     def detailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
         """As `call`, with the provider that answered and the whole trail."""
-        return self._answer(_NO_LIMIT, args, kwargs)
+        return self._answer(NO_LIMIT, args, kwargs)
 
     async def adetailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
         """As `acall`, with the provider that answered and the whole trail."""
-        return await self._aanswer(_NO_LIMIT, args, kwargs)
+        return await self._aanswer(NO_LIMIT, args, kwargs)
 
     # Streaming ------------------------------------------------------------------------------
 
@@ -242,7 +241,7 @@ class FallbackProvider(Generic[P, T_co]):
 
     def stream_detailed(self, *args: P.args, **kwargs: P.kwargs) -> AnswerStream[T_co]:
         """As `stream`, with the provider that answers and the trail, as they come."""
-        return self._answer_stream(_NO_LIMIT, args, kwargs)
+        return self._answer_stream(NO_LIMIT, args, kwargs)
 
     def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T_co, None]:
         """As `stream`, awaited, with timers. Leave it with `aclose`, or `contextlib.aclosing`.
@@ -255,7 +254,7 @@ class FallbackProvider(Generic[P, T_co]):
 
     def astream_detailed(self, *args: P.args, **kwargs: P.kwargs) -> AsyncAnswerStream[T_co]:
         """As `astream`, with the provider that answers and the trail, as they come."""
-        return self._aanswer_stream(_NO_LIMIT, args, kwargs)
+        return self._aanswer_stream(NO_LIMIT, args, kwargs)
 
     def options(
         self, *, deadline: float | _Same | None = _SAME, accept: Accept | _Same | None = _SAME
@@ -405,13 +404,13 @@ class FallbackProvider(Generic[P, T_co]):
             log_fault_of_user("sample of chain %r raised %s", self.name, error)
             return 0.5
 
-    def _delivery(self, way: Way, within: Within = _NO_LIMIT) -> Delivery:
+    def _delivery(self, way: Way, within: Within = NO_LIMIT) -> Delivery:
         return Delivery(self._walk(way), within, self)
 
     def _answer(self, within: Within, args: Any, kwargs: dict[str, Any]) -> Answer[Any]:
         walk = self._walk("call")
         now = walk.clock()
-        chain, command = walk.begun(walk.order(now), now, within=within.output)
+        chain, command = walk.begun(walk.order(now), now, within=within)
         try:
             value = sync.drive(walk, chain, command, now, args, kwargs)
             chain.usage = usage_of(value)
@@ -424,7 +423,7 @@ class FallbackProvider(Generic[P, T_co]):
 
         walk = self._walk("acall")
         now = walk.clock()
-        chain, command = walk.begun(walk.order(now), now, within=within.output)
+        chain, command = walk.begun(walk.order(now), now, within=within)
         try:
             value = await aio.drive(walk, chain, command, now, args, kwargs)
             chain.usage = usage_of(value)

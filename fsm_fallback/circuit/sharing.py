@@ -7,6 +7,7 @@ anew.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable
 from threading import Lock
@@ -16,7 +17,7 @@ from fsm_fallback.circuit.breaker import CircuitBreaker
 from fsm_fallback.core.parameters import BreakerConfig
 
 _Clock = Callable[[], float]
-_Key = tuple[int, str, tuple[int, int], BreakerConfig]
+_Key = tuple[int, str, tuple[int, str], BreakerConfig]
 _Owner = Callable[[], object]
 
 # By the identities of provider and clock. The breaker keeps its clock alive; the provider is
@@ -25,7 +26,7 @@ _SHARED: Final[weakref.WeakValueDictionary[_Key, CircuitBreaker]] = weakref.Weak
 _LATEST: Final[weakref.WeakValueDictionary[tuple[int, str], CircuitBreaker]] = (
     weakref.WeakValueDictionary()
 )
-_OWNERS: Final[weakref.WeakKeyDictionary[CircuitBreaker, dict[int, _Owner]]] = (
+_OWNERS: Final[weakref.WeakKeyDictionary[CircuitBreaker, dict[_Key, _Owner]]] = (
     weakref.WeakKeyDictionary()
 )
 _LOCK: Final = Lock()
@@ -47,26 +48,38 @@ def shared_breaker(
         clock: Its clock.
         sample: Its samples, where it is new.
     """
-    keys = {id(owner): (id(owner), name, _identity(clock), config) for owner in owners}
+    keyed = [((id(owner), name, _identity(clock), config), owner) for owner in owners]
     with _LOCK:
-        found = next(filter(None, (_owned(_SHARED.get(keys[id(o)]), o) for o in owners)), None)
-        if found is None:
-            if any(_owned(_LATEST.get((id(owner), name)), owner) for owner in owners):
-                _warn(name)
-            found = CircuitBreaker(name, config, clock=clock, sample=sample)
-            _OWNERS[found] = {}
-        for owner in owners:
-            _SHARED.setdefault(keys[id(owner)], found)
-            _LATEST[id(owner), name] = found
-            _OWNERS[found].setdefault(id(owner), _reference(owner))
+        there = [each for each in (_breaker_of(*pair) for pair in keyed) if each is not None]
+        before = [each for each in (_latest_of(name, owner) for owner in owners) if each]
+        found = there[0] if there else CircuitBreaker(name, config, clock=clock, sample=sample)
+        if any(each is not found for each in (*there, *before)):
+            _warn(name)
+        known = _OWNERS.setdefault(found, {})
+        for key in [key for key, owner in known.items() if owner() is None]:
+            del known[key]  # a partner that is gone
+            if _SHARED.get(key) is found:
+                del _SHARED[key]
+        for key, owner in keyed:
+            if _breaker_of(key, owner) is None:
+                _SHARED[key] = found
+                known[key] = _reference(owner)
+            _LATEST[key[:2]] = found
     return found
 
 
-def _owned(found: CircuitBreaker | None, owner: object) -> CircuitBreaker | None:
-    """A breaker, if it is this very provider's."""
+def _breaker_of(key: _Key, owner: object) -> CircuitBreaker | None:
+    """The breaker under a key, if it is this very provider's and not that of a number's former."""
+    found = _SHARED.get(key)
+    return found if found is not None and _OWNERS[found].get(key, _nobody)() is owner else None
+
+
+def _latest_of(name: str, owner: object) -> CircuitBreaker | None:
+    """The breaker that a provider got latest, whatever its parameters."""
+    found = _LATEST.get((id(owner), name))
     if found is None:
         return None
-    return found if _OWNERS[found].get(id(owner), _nobody)() is owner else None
+    return found if any(each() is owner for each in _OWNERS[found].values()) else None
 
 
 def _warn(name: str) -> None:
@@ -83,9 +96,12 @@ def _nobody() -> None:
     """Stands for a provider that never was."""
 
 
-def _identity(clock: _Clock) -> tuple[int, int]:
+def _identity(clock: _Clock) -> tuple[int, str]:
     """What tells clocks apart: a method is made anew whenever it is asked for."""
-    return id(getattr(clock, "__self__", None)), id(getattr(clock, "__func__", clock))
+    of = getattr(clock, "__self__", None)
+    if of is None or inspect.ismodule(of):
+        return id(clock), ""
+    return id(of), getattr(clock, "__name__", "")
 
 
 def _reference(owner: object) -> _Owner:

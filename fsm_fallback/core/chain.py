@@ -97,6 +97,19 @@ class Chain(ChainMeasures):
         left = max(0.0, self.deadline - now)
         return left if self.attempt_timeout is None else min(left, self.attempt_timeout)
 
+    @property
+    def fair_share(self) -> float | None:
+        """A fair time for an attempt inside of one of this chain; None where nothing limits it."""
+        attempt = self.attempt_timeout
+        if self.rules.stream is not None:
+            attempt = self.rules.stream.first_output_timeout or attempt
+        halves = [] if attempt is None else [attempt / 2]
+        if self.fair is not None:
+            halves.append(self.fair)
+        elif self.deadline is not None:
+            halves.append((self.deadline - self.started_at) / 2)
+        return min(halves, default=None)
+
     def next(self, now: float) -> Command:
         """What the driver has to do now."""
         self.now = now
@@ -166,6 +179,12 @@ class Chain(ChainMeasures):
         self.facts = {"output": output, "held": self.held, "held_bytes": self.held_bytes}
         self._end_attempt(COMMIT)
         return _EMIT if before is None else Emit(self._reset(before))
+
+    def consumed(self, now: float) -> None:
+        """The consumer has taken what was handed over; from now on the stream is quiet."""
+        if self.output_at is None:
+            self.taken += max(0.0, now - self.now)
+        self.spoke_at = now
 
     def flaw_of_end(self, *, complete: bool) -> tuple[Fault, Exception] | None:
         """What is wrong with a stream that has ended; None where nothing is.
@@ -316,6 +335,7 @@ class Chain(ChainMeasures):
             self.is_open = False
             self.held = self.held_bytes = 0
             self.output_at = None
+            self.taken = 0.0
             return Open(candidate, lease, self._time_to_output())
         timeout = self.attempt_timeout
         if self.deadline is not None:

@@ -36,6 +36,8 @@ class ChainMeasures(ChainModel):
 
     deadline: float | None
     attempt_timeout: float | None
+    fair: float | None = None
+    """A fair time for an attempt that the end cuts, in seconds; None for half of the call's."""
 
     # Facts ----------------------------------------------------------------------------------
 
@@ -113,14 +115,13 @@ class ChainMeasures(ChainModel):
             config = self._stream
             limit = config.first_output_timeout or limit
             limit = limit if self.output_at is None else config.idle_timeout
-        fair = (self._end - self.started_at) / 2
+        fair = (self._end - self.started_at) / 2 if self.fair is None else self.fair
         return max(0.0, now - self._quiet_since), fair if limit is None else min(fair, limit)
 
     @property
     def _quiet_since(self) -> float:
-        """Since when the attempt is waited for: what the consumer of its items takes is his."""
-        is_mute = self.output_at is None and self.state is S.CALLING
-        return self.offered_at if is_mute else self.spoke_at
+        """Since when the attempt is waited for: what the consumer of its items took is his."""
+        return self.offered_at + self.taken if self.output_at is None else self.spoke_at
 
     def _limit_rung(self, now: float) -> str:
         """The name of the limit whose timer rings now."""

@@ -70,6 +70,7 @@ class ChainModel:
     held_bytes: int = 0
     output_at: float | None = None
     spoke_at: float = 0.0
+    taken: float = 0.0  # seconds the consumer took before there was output
     seen_of: str | None = None
 
     # What the answer, or the inner chain, told of the attempt.

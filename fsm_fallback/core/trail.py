@@ -169,7 +169,7 @@ def _telling(trail: Trail) -> Iterator[Attempt | Skip]:
         if isinstance(item, Skip):
             yield item
         elif item.fault is not None:
-            inner = tuple(_telling(item.trail))
+            inner = tuple(_telling(item.trail)) if isinstance(item.error, ChainFailed) else ()
             for each in inner:
                 yield attrs.evolve(each, provider=f"{item.provider}/{each.provider}")
             if not inner:

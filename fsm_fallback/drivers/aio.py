@@ -18,7 +18,7 @@ from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.lease import Refusal
 from fsm_fallback.drivers.judging import Accept, Flaw, aflaw_of, not_judged
-from fsm_fallback.drivers.soon import soon_in_this_loop
+from fsm_fallback.drivers.soon import callers_cancellation, cancellation_in, soon_in_this_loop
 from fsm_fallback.drivers.walk import Walk
 
 _NONE: Final[tuple[Refusal, ...]] = ()
@@ -44,9 +44,13 @@ async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     number = next(generation.admissions)
     try:
         value = await link.call(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001  # the fault table's to judge
+    except Exception as error:
         lease = link.circuit.lease_of(generation, number, now)
         chain = walk.chain_at(now, call_number, refusals, lease)
+        left = callers_cancellation(error)
+        if left is not None:
+            link.abandon(chain, lease, walk.clock())
+            raise left from error
         now = walk.clock()
         command = link.take_error(chain, lease, error, now)
     except BaseException:
@@ -89,11 +93,12 @@ async def drive(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                     command = chain.admission(granted, now)
                 case "call":
                     link, lease = command.candidate, command.lease
+                    limits = link.limits(chain, command.timeout)
                     scope = timer(walk.clock, None if link.is_chain else command.timeout)
                     flaw = None
                     try:
                         with scope:
-                            value = await link.ask(lease, args, kwargs, command.timeout)
+                            value = await link.ask(lease, args, kwargs, command.timeout, limits)
                         now = walk.clock()
                         if not scope.cancelled_caught:
                             if link.is_chain:
@@ -101,7 +106,11 @@ async def drive(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                             if accept is not None:
                                 most = chain.most_for_judging(now)
                                 flaw = await judged(walk.clock, most, accept, value, link.name)
-                    except Exception as error:  # noqa: BLE001  # the fault table's to judge
+                    except Exception as error:
+                        left = callers_cancellation(error)
+                        if left is not None:
+                            link.abandon(chain, lease, walk.clock())
+                            raise left from error
                         now = walk.clock()
                         if is_of_timer(scope, error):
                             command = link.take_time_out(chain, lease, now, error)
@@ -202,17 +211,7 @@ def is_of_timer(scope: Timer, error: BaseException) -> bool:
 
     An error of its own may come at the very instant the timer rings.
     """
-    if not scope.cancel_called:
-        return False
-    cancelled = anyio.get_cancelled_exc_class()
-    seen: set[int] = set()
-    before: BaseException | None = error
-    while before is not None and id(before) not in seen:
-        if isinstance(before, cancelled):
-            return True
-        seen.add(id(before))
-        before = before.__cause__ or before.__context__
-    return False
+    return scope.cancel_called and cancellation_in(error) is not None
 
 
 class _NoTimer:

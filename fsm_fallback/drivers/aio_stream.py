@@ -13,6 +13,7 @@ from fsm_fallback.drivers.aio import is_of_timer, pause, timer
 from fsm_fallback.drivers.aupstream import AsyncUpstream, InThreads, OwnKind
 from fsm_fallback.drivers.delivery import Delivery
 from fsm_fallback.drivers.link import ThreadLink
+from fsm_fallback.drivers.soon import callers_cancellation
 
 
 async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
@@ -38,10 +39,12 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                     try:
                         with scope:
                             delivery.asked = link.ask(
-                                lease, args, kwargs, command.timeout, delivery.left()
+                                lease, args, kwargs, command.timeout, delivery.limits(command)
                             )
                             flaw = await upstream.open(delivery.asked)
-                    except Exception as error:  # noqa: BLE001  # the fault table's to judge
+                    except Exception as error:
+                        if (left := callers_cancellation(error)) is not None:
+                            raise left from error
                         command = delivery.failed(error, is_cut=is_of_timer(scope, error))
                     else:
                         if scope.cancelled_caught:
@@ -53,7 +56,9 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                     try:
                         with scope:
                             item = await upstream.pull()
-                    except Exception as error:  # noqa: BLE001  # as above
+                    except Exception as error:
+                        if (left := callers_cancellation(error)) is not None:
+                            raise left from error
                         command = delivery.failed(error, is_cut=is_of_timer(scope, error))
                     else:
                         if scope.cancelled_caught:
@@ -81,6 +86,6 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                     raise delivery.error(command)
     finally:
         delivery.leave()
-        await upstream.close()
+        await upstream.close(delivery.closing_seconds())
         # Errors keep this frame in their tracebacks: no cycle, so no prompt lives on in one.
         del delivery, command, upstream

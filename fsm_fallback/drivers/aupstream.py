@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 import anyio
@@ -128,11 +129,15 @@ class InThreads:
             return await self._own_kind.close(within)
         if self._is_away or not self._upstream.is_open:
             return False
-        # In a thread of its own kind: those of the loop may all be busy with streams that wait.
-        await _closed(
-            self._link.name, lambda: in_thread(self._upstream.close, (), {}, spare=True), within
-        )
+        # In a thread to spare: those of the loop may all be busy with streams that wait.
+        await _closed(self._link.name, self._close, within)
         return True
+
+    def _close(self) -> Awaitable[Any]:
+        def elsewhere() -> None:  # cancelled again, before it had begun
+            threading.Thread(target=self._upstream.close, daemon=True).start()
+
+        return in_thread(self._upstream.close, (), {}, never_began=elsewhere, spare=True)
 
     async def _step(self, step: Callable[[], Any]) -> Any:
         def taken() -> Any:
@@ -159,6 +164,8 @@ class InThreads:
         self._link.never_began(self._lease)
 
     def _came_late(self, value: Any, error: Exception | None) -> None:
+        if isinstance(value, tuple) and inspect.iscoroutine(value[0]):
+            value[0].close()  # what would give a stream was never awaited
         del value
         self._upstream.close()
         self._link.came_late(self._lease, error)

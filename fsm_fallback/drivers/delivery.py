@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
+
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.chain_rows import FINAL, S
 from fsm_fallback.core.commands import Admit, Command, Emit, Open, Pull, Raise
@@ -23,13 +25,9 @@ from fsm_fallback.drivers.upstream import (
     END,
     log_failed_closing,
 )
-from fsm_fallback.drivers.walk import Walk
+from fsm_fallback.drivers.walk import Walk, shortest
 from fsm_fallback.errors import StreamEmpty, StreamFailed, StreamInterrupted
 from fsm_fallback.providers.reading import Reading, size_of
-
-
-def _shortest(*limits: float | None) -> float | None:
-    return min((each for each in limits if each is not None), default=None)
 
 
 class Delivery:
@@ -60,12 +58,16 @@ class Delivery:
         """Begin the call."""
         walk = self.walk
         self.now = now = walk.clock()
-        ends = _shortest(walk.options.deadline, self.within.end)
-        self._end_at = None if ends is None else now + ends
         # Until there is output, the call of a chain inside ends with the time it has for that.
-        within = _shortest(self.within.end, self.within.output)
-        self.chain, command = walk.begun(walk.order(now), now, within=within)
+        self.chain, command = walk.begun(walk.order(now), now, within=self.within)
         self.has_begun = True
+        ends = shortest(walk.options.deadline, self.within.end)
+        self._end_at = None if ends is None else now + ends
+        stream = self.chain.rules.stream
+        if stream is not None and self.within.idle is not None:
+            idle = shortest(stream.idle_timeout, self.within.idle)
+            stream = attrs.evolve(stream, idle_timeout=idle)
+            self.chain.rules = attrs.evolve(self.chain.rules, stream=stream)
         return command
 
     def admit(self, command: Admit) -> Command:
@@ -82,17 +84,18 @@ class Delivery:
         self.asked = None
         return self.link, self.lease
 
-    def left(self) -> float | None:
-        """Seconds to the end of the call."""
-        return None if self._end_at is None else max(0.0, self._end_at - self.now)
+    def limits(self, command: Open) -> Within | None:
+        """What a chain inside has to keep."""
+        if not self.link.is_chain:
+            return None
+        end = None if self._end_at is None else max(0.0, self._end_at - self.now)
+        stream = self.chain.rules.stream
+        idle = None if stream is None else stream.idle_timeout
+        return Within(command.timeout, end, idle, self.chain.fair_share)
 
     def timer(self, command: Open | Pull) -> float | None:
-        """Seconds after which the step is cut; a chain keeps its time itself, but for idling."""
-        if not self.link.is_chain:
-            return command.timeout
-        stream = self.walk.rules.stream
-        idles = self.chain.state is S.STREAMING and stream is not None
-        return stream.idle_timeout if idles and stream is not None else None
+        """Seconds after which the step is cut; a chain keeps its time itself."""
+        return None if self.link.is_chain else command.timeout
 
     def opened(self, flaw: Flaw | None) -> Command:
         """The stream is there, or something that is none."""
@@ -125,7 +128,7 @@ class Delivery:
         `is_cut`: its timer had rung, and it made an error of that.
         """
         self.now = self.walk.clock()
-        if self._is_whole:
+        if self.is_whole:
             log_failed_closing(self.link.name, error)
             return self._end(self.now)
         self._tell()
@@ -137,7 +140,7 @@ class Delivery:
     def timed_out(self) -> Command:
         """The timer rang; as `failed`."""
         self.now = self.walk.clock()
-        if self._is_whole:
+        if self.is_whole:
             return self._end(self.now)
         self._tell()
         return self.link.take_time_out(self.chain, self.lease, self.now)
@@ -149,7 +152,7 @@ class Delivery:
 
     def closing_seconds(self) -> float:
         """How long a stream may take to be closed; not beyond the end of the call."""
-        if self.chain.deadline is None:
+        if not self.has_begun or self.chain.deadline is None:
             return CLOSING_SECONDS
         left = self.chain.deadline - self.walk.clock()
         return min(CLOSING_SECONDS, max(CLOSING_AT_THE_END, left))
@@ -177,7 +180,8 @@ class Delivery:
 
         The stream is quiet from now on: what the consumer took speaks against nobody.
         """
-        self.now = self.chain.spoke_at = self.walk.clock()
+        self.now = self.walk.clock()
+        self.chain.consumed(self.now)
         return self._in_time(self.chain.next(self.now))
 
     def error(self, command: Raise) -> Exception:
@@ -203,9 +207,13 @@ class Delivery:
             self.chain.lose()
 
     @property
-    def _is_whole(self) -> bool:
-        has_output = self.has_asked and self.chain.output_at is not None
-        return has_output and self.reading.has_ended
+    def is_whole(self) -> bool:
+        """Whether nothing of its attempt is missing, though its end has not been seen."""
+        if not self.has_asked or self.chain.output_at is None:
+            return False
+        if self.link.is_chain:
+            return self.asked is not None and self.asked.has_ended
+        return self.reading.has_ended
 
     def _told_item(self, size: int, *, output: bool) -> Command:
         chain = self.chain

@@ -40,6 +40,12 @@ async def aflaw_of(accept: Accept, value: object, provider: str) -> Flaw | None:
             verdict = await verdict
     except Exception as raised:  # noqa: BLE001  # as above
         return _rejected(provider, value, raised)
+    except BaseException as raised:
+        from fsm_fallback.drivers.soon import callers_cancellation  # noqa: PLC0415  # anyio
+
+        if type(raised).__name__ != "CancelledError" or callers_cancellation(raised) is not None:
+            raise
+        return _rejected(provider, value, raised)  # of a task of its own
     return _flaw(verdict, provider, value)
 
 
@@ -60,7 +66,7 @@ def _flaw(verdict: object, provider: str, value: object) -> Flaw | None:
     return None if taken else (NOT_ACCEPTED, AnswerRejected(provider, value))
 
 
-def _rejected(provider: str, value: object, raised: Exception) -> Flaw:
+def _rejected(provider: str, value: object, raised: BaseException) -> Flaw:
     error = AnswerRejected(provider, value, f"accept raised {type(raised).__name__}")
     error.__cause__ = raised
     return NOT_ACCEPTED, error

@@ -32,11 +32,17 @@ class Within(NamedTuple):
     Attributes:
         output: To its answer, or the first output of its stream.
         end: To the end of its stream.
+        idle: Between items.
+        fair: A fair time for an attempt that these limits cut.
     """
 
     output: float | None = None
     end: float | None = None
+    idle: float | None = None
+    fair: float | None = None
 
+
+NO_LIMIT: Final = Within()
 
 Way = Literal["call", "acall", "stream", "astream"]
 """How a chain is called; each driver knows one."""
@@ -91,6 +97,11 @@ class Carried(Exception):  # not an error, its wrapping
         self.error = error
 
 
+def _is_settled(lease: Lease) -> bool:
+    """Of two leases in one, the provider's."""
+    return bool(getattr(lease, "model", lease).settled)
+
+
 def _core_of(link: Link) -> Breaker:
     return link.circuit.core
 
@@ -128,7 +139,7 @@ class Link:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout: float | None,
-        end: float | None = None,  # noqa: ARG002  # for a chain
+        within: Within | None = None,  # noqa: ARG002  # for a chain
     ) -> Any:
         """Call it: its answer, or what is awaited for that; of a stream, the stream.
 
@@ -139,9 +150,13 @@ class Link:
             args: The caller's.
             kwargs: As above.
             timeout: Seconds to its answer, or the first output of its stream.
-            end: Seconds to the end of the call, for a stream.
+            within: The limits of the call, for a chain.
         """
         return self.call(*args, **self.keywords(kwargs, timeout))
+
+    def limits(self, chain: Chain, timeout: float | None) -> Within | None:  # noqa: ARG002  # for a chain
+        """What a chain has to keep; None for any other."""
+        return None
 
     def opens_at(self, now: float) -> float:
         """When its breaker may admit."""
@@ -244,8 +259,8 @@ class Link:
 class ThreadLink(Link):
     """A provider with plain calls only, in a chain that is awaited."""
 
-    waiting: set[int] = attrs.field(init=False, factory=set)
-    """Leases, by identity, whose calls were cut while they waited for a thread."""
+    waiting: list[Lease] = attrs.field(init=False, factory=list)
+    """Leases whose calls were cut while they waited for a thread, and that are out."""
 
     def ask(
         self,
@@ -253,7 +268,7 @@ class ThreadLink(Link):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout: float | None,
-        end: float | None = None,  # noqa: ARG002  # as in Link
+        within: Within | None = None,  # noqa: ARG002  # as in Link
     ) -> Any:
         """The call, in a worker thread."""
         from fsm_fallback.drivers.worker import in_thread  # noqa: PLC0415  # anyio where awaited
@@ -275,29 +290,33 @@ class ThreadLink(Link):
         self, chain: Chain, lease: Lease, error: Exception, now: float, *, midway: bool = False
     ) -> Command:
         """As in `Link`."""
+        if self._waited(lease):
+            return self._take_want_of_thread(chain, lease, error, now)
         if isinstance(error, Carried):
             error = error.error
         return super().take_error(chain, lease, error, now, midway=midway)
 
     def never_began(self, lease: Lease) -> None:
         """Note that a call was cut before there was a thread for it."""
-        self.waiting.add(id(lease))
+        self.waiting = [each for each in self.waiting if not _is_settled(each)] + [lease]
 
     def take_time_out(
         self, chain: Chain, lease: Lease, now: float, cause: Exception | None = None
     ) -> Command:
         """As in `Link`; a provider that was not asked for want of a thread is not to blame."""
-        if id(lease) not in self.waiting:
-            return super().take_time_out(chain, lease, now, cause)
-        self.waiting.discard(id(lease))
+        if self._waited(lease):
+            return self._take_want_of_thread(chain, lease, None, now)
+        return super().take_time_out(chain, lease, now, cause)
+
+    def _waited(self, lease: Lease) -> bool:
+        return any(each is lease for each in self.waiting)
+
+    def _take_want_of_thread(
+        self, chain: Chain, lease: Lease, error: Exception | None, now: float
+    ) -> Command:
         words = f"no worker thread was free for {self.name!r} within its time"
         fault = Fault(FaultKind.LOCAL, message=words)
-        return self.take_fault(chain, lease, fault, TimeoutError(words), now)
-
-    def abandon(self, chain: Chain, lease: Lease, now: float) -> None:
-        """As in `Link`."""
-        self.waiting.discard(id(lease))
-        super().abandon(chain, lease, now)
+        return self.take_fault(chain, lease, fault, error or TimeoutError(words), now)
 
 
 @attrs.define(eq=False)
@@ -310,7 +329,7 @@ class ThreadStreamLink(ThreadLink):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout: float | None,
-        end: float | None = None,  # noqa: ARG002  # as in Link
+        within: Within | None = None,  # noqa: ARG002  # as in Link
     ) -> Any:
         """The call, bound, for the thread that opens the stream."""
         return functools.partial(self.call, *args, **self.keywords(kwargs, timeout))

@@ -30,10 +30,14 @@ class ChainLink(Link):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout: float | None,
-        end: float | None = None,
+        within: Within | None = None,
     ) -> Any:
         """Its detailed answer, or its stream."""
-        return self.call(Within(timeout, end), args, kwargs)
+        return self.call(within or Within(timeout), args, kwargs)
+
+    def limits(self, chain: Chain, timeout: float | None) -> Within | None:
+        """As in `Link`."""
+        return Within(timeout, fair=chain.fair_share)
 
     def received(self, chain: Chain, came: Any) -> Any:
         """The answer in what was asked for; the chain outside hears how it came about."""

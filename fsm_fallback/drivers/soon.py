@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import TypeAlias
+
+import anyio
 
 Soon: TypeAlias = Callable[[Callable[[], object]], object]
 
@@ -17,6 +20,35 @@ def is_being_cancelled() -> bool:
     except RuntimeError:
         return True
     return task is not None and task.cancelling() > 0
+
+
+def cancellation_in(error: BaseException) -> BaseException | None:
+    """The cancellation that an error was made of; None if it is one of its own."""
+    cancelled = anyio.get_cancelled_exc_class()
+    seen: set[int] = set()
+    before: BaseException | None = error
+    while before is not None and id(before) not in seen:
+        if isinstance(before, cancelled):
+            return before
+        seen.add(id(before))
+        before = before.__cause__ or before.__context__
+    return None
+
+
+def callers_cancellation(error: BaseException) -> BaseException | None:
+    """The cancellation of the caller, if a provider made this error of it."""
+    found = cancellation_in(error)
+    if found is None:
+        return None
+    cut = anyio.current_effective_deadline() == -math.inf
+    return found if cut or (_is_asyncio() and is_being_cancelled()) else None
+
+
+def _is_asyncio() -> bool:
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 def soon_in_this_loop() -> Soon:

@@ -82,9 +82,10 @@ def drive(  # noqa: C901, PLR0912  # a case for each command
                     command = chain.admission(granted, now)
                 case "call":
                     link, lease = command.candidate, command.lease
+                    limits = link.limits(chain, command.timeout)
                     flaw = None
                     try:
-                        value = link.ask(lease, args, kwargs, command.timeout)
+                        value = link.ask(lease, args, kwargs, command.timeout, limits)
                         now = walk.clock()
                         if link.is_chain:
                             value = link.received(chain, value)

@@ -29,7 +29,7 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
                     upstream = Upstream(link.name)
                     try:
                         delivery.asked = link.ask(
-                            lease, args, kwargs, command.timeout, delivery.left()
+                            lease, args, kwargs, command.timeout, delivery.limits(command)
                         )
                         flaw = upstream.open(delivery.asked)
                     except Exception as error:  # noqa: BLE001  # the fault table's to judge

@@ -25,7 +25,7 @@ from fsm_fallback.core.rules import PLAIN, Rules
 from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.judging import Accept
-from fsm_fallback.drivers.link import Link
+from fsm_fallback.drivers.link import NO_LIMIT, Link, Within
 from fsm_fallback.errors import ConfigurationError
 
 # One row each, or this module does not import: a second row would mean a decision.
@@ -104,13 +104,12 @@ class Walk:
         candidates: tuple[Candidate | Skip, ...],
         now: float,
         call: int | None = None,
-        within: float | None = None,
+        within: Within = NO_LIMIT,
     ) -> Chain:
-        """A new chain, for a call that begins now, and ends `within` seconds at most."""
-        deadline = self.options.deadline
-        if within is not None:
-            deadline = within if deadline is None else min(deadline, within)
-        return Chain(
+        """A new chain, for a call that begins now, and has a chain around it with those limits."""
+        own = self.options.deadline
+        deadline = shortest(own, within.output, within.end)
+        chain = Chain(
             self.name,
             next(self.calls) if call is None else call,
             candidates,
@@ -120,6 +119,9 @@ class Walk:
             self.record,
             self.rules,
         )
+        if deadline is not None and deadline != own:
+            chain.fair = within.fair
+        return chain
 
     def begun(
         self,
@@ -127,7 +129,7 @@ class Walk:
         now: float,
         call: int | None = None,
         refusals: tuple[Refusal, ...] = (),
-        within: float | None = None,
+        within: Within = NO_LIMIT,
     ) -> tuple[Chain, Command]:
         """The chain of a call that begins now, and the command that is due.
 
@@ -187,6 +189,11 @@ class Walk:
             for refusal in refusals:
                 chain.admission(refusal, now)
             chain.record = self.record
+
+
+def shortest(*limits: float | None) -> float | None:
+    """The first limit that comes; None if there is none."""
+    return min((each for each in limits if each is not None), default=None)
 
 
 def _is_plain(link: Link) -> bool:

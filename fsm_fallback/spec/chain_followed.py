@@ -276,8 +276,6 @@ class Followed:
             return began, chain.attempt_timeout
         if self.stream.output_at is not None:
             return self.stream.spoke_at, config.idle_timeout
-        if chain.state is S.STREAMING:
-            began = self.stream.spoke_at
         return began, config.first_output_timeout or chain.attempt_timeout
 
     def _calling(self) -> tuple[Any, Any]:

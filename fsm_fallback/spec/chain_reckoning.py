@@ -167,8 +167,6 @@ def had_its_time(act: ChainAct) -> bool:
         limit, since = config.idle_timeout, act.stream.spoke_at
     elif config is not None and config.first_output_timeout is not None:
         limit = config.first_output_timeout
-    if act.stream.output_at is None and act.before.state is S.STREAMING:
-        since = act.stream.spoke_at
     if limit is not None:
         fair = min(fair, limit)
     return act.now - since >= fair

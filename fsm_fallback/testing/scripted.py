@@ -164,8 +164,8 @@ class ScriptedProvider:
             AssertionError: If the script is exhausted, or a hang has no time-out to end it.
         """
         started_at, step = self._take(args, kwargs, timeout)
-        self._refuse_stream(step)
         seconds, result = unfold(step)
+        self._refuse_stream(result)
         # Instants are compared, as timers are: a sum may round two durations to one instant.
         if timeout is not None and started_at + timeout < started_at + seconds:
             self._spend(started_at, timeout)
@@ -195,8 +195,8 @@ class ScriptedProvider:
             AssertionError: If the script is exhausted.
         """
         _, step = self._take(args, kwargs, timeout)
-        self._refuse_stream(step)
         seconds, result = unfold(step)
+        self._refuse_stream(result)
         if seconds > 0:
             await wait(self._clock, seconds)
         return deliver(result)
@@ -247,9 +247,10 @@ class ScriptedProvider:
         self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
     ) -> tuple[float, tuple[object, ...]]:
         began, step = self._take(args, kwargs, timeout)
-        if isinstance(step, Stream):
-            return began, step.items
-        _, result = unfold(step)
+        seconds, result = unfold(step)
+        if isinstance(result, Stream):
+            first = [Delay(seconds, then=item) for item in result.items[:1]]
+            return began, (*first, *result.items[1:]) if seconds else result.items
         if isinstance(step, (Delay, Hang)) or is_failing(result):
             return began, (step,)  # the stream begins with it
         raise AssertionError(

@@ -327,11 +327,15 @@ class TestTimers:
         assert call.next(1.5).timeout == 2.0
 
     def test_a_stream_handed_over_without_output_is_still_waited_for_to_its_first(self, start):
-        """There was no room to hold it back; what its consumer takes from now on is his time."""
+        """There was no room to hold it back; what its consumer takes is his time."""
         call = start("a", "b", stream={"first_output_timeout": 3.0, "buffer_items": 1})
         call.open()
         call.at(1.0).noise()
-        assert (call.state, call.next(1.0).timeout) == (S.STREAMING, 3.0)
+        assert (call.state, call.next(1.0).timeout) == (S.STREAMING, 2.0)
+        call.chain.consumed(1.5)
+        assert call.next(1.5).timeout == 2.0
+        call.at(2.0).noise()
+        assert call.next(2.0).timeout == 1.5
         call.at(2.0).output()
         assert call.next(2.0).timeout is None
 

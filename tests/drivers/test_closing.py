@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import anyio
 import pytest
@@ -339,3 +340,115 @@ def test_a_stream_keeps_the_log_of_its_chain():
     with pytest.raises(ExceptionGroup):
         list(stream)
     assert ("breaker", "open") in [(each["machine"], each["to"]) for each in log.records()]
+
+
+class TestCallers:
+    """Who leaves has left, whatever a provider makes of that."""
+
+    @pytest.mark.parametrize("streams", [False, True], ids=["call", "stream"])
+    def test_a_cancellation_turned_into_an_error_stays_one(self, streams, untouched):
+        """As some clients do; asyncio forgets a cancellation that was caught."""
+
+        class Converting:
+            name = "a"
+
+            async def acall(self, _):
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError as cut:
+                    raise RuntimeError("aborted") from cut
+
+            async def astream(self, _):
+                yield await self.acall(_)
+
+        llm = FallbackProvider(Converting(), ScriptedProvider("b", ["no"]))
+
+        async def main():
+            if streams:
+                return [item async for item in llm.astream("why")]
+            return await llm.acall("why")
+
+        async def cut():
+            async with asyncio.timeout(0.02):
+                return await main()
+
+        with pytest.raises(TimeoutError):
+            asyncio.run(cut())
+        assert untouched(llm, "a")
+
+    def test_an_error_made_of_a_cancellation_of_its_own_is_an_error(self, loop):
+        """A provider may cut what it does itself."""
+
+        @provider("a")
+        async def ask(_):
+            cut = None
+            with anyio.move_on_after(0.01):
+                try:
+                    await anyio.sleep_forever()
+                except BaseException as cancelled:
+                    cut = cancelled
+                    raise
+            raise RuntimeError("too slow for me") from cut
+
+        llm = FallbackProvider(ask, ScriptedProvider("b", ["one"]))
+        answer = loop.run(llm.adetailed, "why")
+        assert answer.value == "one"
+        assert str(answer.trail[0].error) == "too slow for me"
+
+    def test_a_judge_whose_own_task_is_cancelled_does_not_take_the_answer(self):
+        """That is an exception of its own; asyncio alone has such tasks."""
+
+        async def accept(_):
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            task.cancel()
+            await task
+
+        llm = FallbackProvider(ScriptedProvider("a", ["one"]), accept=accept)
+        with pytest.raises(AllProvidersFailed, match="'a' bad_response"):
+            asyncio.run(llm.acall("why"))
+
+    def test_a_stream_cancelled_again_while_it_closes_is_closed(self):
+        """In a thread; the second cancellation comes before there is one."""
+        plain = PlainStreams("a", ["one", "two"])
+        llm = FallbackProvider(plain)
+
+        async def main():
+            async def read():
+                async for _ in llm.astream("why"):
+                    await asyncio.sleep(60)
+
+            task = asyncio.create_task(read())
+            while not plain.sources or not plain.sources[0].given:  # noqa: ASYNC110  # in a thread
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+
+        asyncio.run(main())
+        end = time.monotonic() + 5.0
+        while plain.closings != [1] and time.monotonic() < end:
+            time.sleep(0.005)
+        assert plain.closings == [1]
+
+    def test_to_leave_takes_no_longer_than_the_call_may(self, loop):
+        """A stream that hangs while it is closed is left to itself."""
+
+        @provider("a")
+        async def ask(_):
+            try:
+                yield "one"
+                yield "two"
+            finally:
+                await anyio.sleep(30)
+
+        llm = FallbackProvider(ask, config=FallbackConfig(deadline=0.1))
+
+        async def main():
+            began = time.monotonic()
+            async with llm.astream_detailed("why") as stream:
+                await anext(stream)
+            return time.monotonic() - began
+
+        assert loop.run(main) < 0.9  # not the second that a call without a deadline has

@@ -301,6 +301,80 @@ class TestStreams:
         assert [item.provider for item in read.stream.trail[0].trail] == ["a"]
         assert inner.breaker("a").state is BreakerState.OPEN
 
+    def test_a_steady_stream_that_the_deadline_cuts_speaks_against_nobody(
+        self, streams, nest, scripted, clock
+    ):
+        """It was not quiet: at neither level is anything counted."""
+        a = scripted("a", ["one", *[Pause(1.0), "more"] * 20])
+        inner, outer = nest([a], deadline=5.5)
+        read = streams.read(outer, "why")
+        assert isinstance(read.error, StreamInterrupted)
+        assert str(read.error).startswith("the deadline passed before the stream of 'inner'")
+        for llm, name in ((inner, "a"), (outer, "inner")):
+            assert llm.breaker(name).snapshot().failures == 0
+        assert [record["trigger"] for record in outer.audit.records()][-1] == "expire"
+
+    def test_what_is_left_of_an_outer_deadline_is_no_fair_time(self, loop, nest, scripted, clock):
+        """Half of the whole call would have been."""
+        slow = scripted("z", [Pause(8.0), down()])
+        inner, _ = nest([scripted("a", [Pause(1.5), "late"])])
+        config = FallbackConfig(deadline=9.0, breaker=QUICK)
+        around = FallbackProvider(slow, inner, clock=clock, config=config, name="around")
+        read = StreamWay(loop).read(around, "why")
+        assert isinstance(read.error, DeadlineExceeded)
+        assert inner.breaker("a").snapshot().failures == 0
+        assert around.breaker("inner").snapshot().failures == 0
+
+    def test_a_limit_between_items_from_outside_is_kept_inside(self, loop, nest, scripted):
+        """By who can begin the stream anew, and knows whose silence it is."""
+        restart = StreamConfig(policy="restart", idle_timeout=3.0)
+        inner, outer = nest(
+            [scripted("a", ["one", Pause(FOREVER)]), scripted("b", ["uno", "due"])],
+            inner={"stream": StreamConfig(policy="restart")},
+            stream=restart,
+        )
+        read = StreamWay(loop).read(outer, "why")
+        assert [item for item in read.items if isinstance(item, str)] == ["one", "uno", "due"]
+        assert inner.breaker("a").state is BreakerState.OPEN
+        assert outer.breaker("inner").snapshot().failures == 0
+
+    def test_a_limit_between_items_holds_under_buffer_too(self, loop, nest, scripted, clock):
+        """Where all is held back, nobody sees the silence."""
+        _, outer = nest(
+            [scripted("a", ["one", Pause(30.0), "two"])],
+            [scripted("c", ["uno"])],
+            stream=StreamConfig(policy="buffer", idle_timeout=2.0),
+        )
+        assert StreamWay(loop).read(outer, "why").items == ["uno"]
+        assert clock() == 2.0
+
+    def test_a_stream_whose_terminal_item_came_is_whole_outside_too(
+        self, loop, nest, scripted, clock
+    ):
+        """Whatever follows it, or does not."""
+        a = scripted("a", ["one", "END", Pause(30.0)], terminal=lambda item: item == "END")
+        _, outer = nest([a], stream=StreamConfig(idle_timeout=2.0), deadline=20.0)
+        read = StreamWay(loop).read(outer, "why")
+        assert (read.items, read.error) == (["one", "END"], None)
+        assert outer.breaker("inner").snapshot().failures == 0
+
+    def test_a_request_at_fault_in_the_middle_of_a_stream_is_so_outside(
+        self, streams, nest, scripted
+    ):
+        """Nobody else is asked."""
+        spare = scripted("c", ["no"])
+        restart = StreamConfig(policy="restart")
+        _, outer = nest(
+            [scripted("a", ["one", BadRequestError()])],
+            [spare],
+            inner={"stream": restart},
+            stream=restart,
+        )
+        read = streams.read(outer, "why")
+        assert (read.items, spare.calls) == (["one"], [])
+        assert isinstance(read.error, StreamInterrupted)
+        assert outer.breaker("inner").snapshot().failures == 0
+
     @pytest.mark.parametrize("script", [[Pause(FOREVER)], ["one", Pause(FOREVER)]])
     def test_the_outer_deadline_holds_inside(self, loop, nest, scripted, clock, script):
         """Before and after output."""

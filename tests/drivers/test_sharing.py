@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import threading
 import time
 import weakref
@@ -16,8 +17,10 @@ from fsm_fallback import (
     BreakerState,
     FallbackConfig,
     FallbackProvider,
+    ModelInfo,
     provider,
 )
+from fsm_fallback.circuit import sharing
 from fsm_fallback.testing import ManualClock, ScriptedProvider
 
 QUICK = FallbackConfig(breaker=BreakerConfig(minimum_calls=1, jitter=0.0))
@@ -250,3 +253,63 @@ def test_a_result_that_comes_after_the_caller_left_is_recorded_once(loop, ends):
     assert (record["fault"] is None) is (ends == "answer")
     snapshot = llm.breaker("a").snapshot()
     assert (snapshot.state, snapshot.calls, snapshot.in_flight) == (BreakerState.CLOSED, 0, 0)
+
+
+class Plain:
+    """A provider whose place in memory another may have next."""
+
+    def __init__(self, name, account=None):
+        self.name = name
+        self.info = ModelInfo(account=account)
+
+    def call(self, _):
+        """Answer."""
+        return self.name
+
+
+def test_a_number_that_was_anothers_is_no_hindrance(clock, caplog):
+    """Providers are told apart by identity, and a dead one's may be used again."""
+    kept = []
+    for _ in range(200):
+        made = Plain("a")
+        number = id(made)
+        gone = FallbackProvider(made, clock=clock).breaker("a")  # the breaker outlives it
+        del made
+        again = Plain("a")
+        kept.append(gone)
+        if id(again) == number:
+            break
+    else:
+        pytest.skip("no number was used again")
+    first, second = (FallbackProvider(again, clock=clock) for _ in range(2))
+    assert first.breaker("a") is second.breaker("a") is not gone
+    assert caplog.text == ""
+
+
+def test_partners_that_are_gone_leave_nothing_behind(clock):
+    """The account lives on with who is left."""
+    stays = Plain("stays", "acme")
+    chain = FallbackProvider(stays, clock=clock)
+    paying = chain.breaker("account:acme")
+    for _ in range(50):
+        FallbackProvider(stays, Plain("goes", "acme"), clock=clock)
+    gc.collect()
+    FallbackProvider(stays, clock=clock)
+    assert len(sharing._OWNERS[paying]) == 1
+
+
+def test_an_account_with_two_breakers_is_told(clock, caplog):
+    """Two chains had one each before a third put their providers together."""
+    one, two = Plain("one", "acme"), Plain("two", "acme")
+    first, second = (FallbackProvider(each, clock=clock) for each in (one, two))
+    both = FallbackProvider(one, two, clock=clock)
+    assert both.breaker("account:acme") is first.breaker("account:acme")
+    assert both.breaker("account:acme") is not second.breaker("account:acme")
+    assert "'account:acme' is in two chains" in caplog.text
+
+
+def test_a_builtin_method_is_the_clock_it_was(clock):
+    """It has no function of its own to be known by."""
+    a, ticks = Plain("a"), itertools.count()
+    first, second = (FallbackProvider(a, clock=ticks.__next__) for _ in range(2))
+    assert first.breaker("a") is second.breaker("a")

@@ -399,6 +399,15 @@ class TestStreams:
         with pytest.raises(AssertionError, match="its step is a Stream; ask it with stream"):
             play(ScriptedProvider("a", [Stream("one")]))
 
+    def test_a_stream_may_be_delayed_as_a_whole(self, read, play):
+        """Its first item is; it is still no answer."""
+        clock = ManualClock()
+        step = Delay(2, then=Stream("x", "y"))
+        assert read(ScriptedProvider("a", [step], clock=clock)) == (["x", "y"], None)
+        assert clock() == 2
+        with pytest.raises(AssertionError, match="its step is a Stream"):
+            play(ScriptedProvider("a", [step], clock=clock))
+
     def test_a_delay_in_a_stream_needs_a_clock(self):
         """As one of a call."""
         with pytest.raises(ConfigurationError, match="script has a Delay"):
