@@ -93,7 +93,7 @@ async def drive(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                     command = chain.admission(granted, now)
                 case "call":
                     link, lease = command.candidate, command.lease
-                    limits = link.limits(chain, command.timeout)
+                    limits = link.limits(chain, command.timeout) if link.is_chain else None
                     scope = timer(walk.clock, None if link.is_chain else command.timeout)
                     flaw = None
                     try:

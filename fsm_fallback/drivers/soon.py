@@ -24,12 +24,14 @@ def is_being_cancelled() -> bool:
 
 def cancellation_in(error: BaseException) -> BaseException | None:
     """The cancellation that an error was made of; None if it is one of its own."""
+    before = error.__cause__ or error.__context__
+    if before is None:
+        return None
     try:
         cancelled = anyio.get_cancelled_exc_class()
     except RuntimeError:  # awaited by hand, in no event loop
         return None
     seen: set[int] = set()
-    before: BaseException | None = error
     while before is not None and id(before) not in seen:
         if isinstance(before, cancelled):
             return before

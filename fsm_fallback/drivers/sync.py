@@ -82,7 +82,7 @@ def drive(  # noqa: C901, PLR0912  # a case for each command
                     command = chain.admission(granted, now)
                 case "call":
                     link, lease = command.candidate, command.lease
-                    limits = link.limits(chain, command.timeout)
+                    limits = link.limits(chain, command.timeout) if link.is_chain else None
                     flaw = None
                     try:
                         value = link.ask(lease, args, kwargs, command.timeout, limits)

@@ -107,8 +107,9 @@ class Walk:
         within: Within = NO_LIMIT,
     ) -> Chain:
         """A new chain, for a call that begins now, and has a chain around it with those limits."""
-        own = self.options.deadline
-        deadline = shortest(own, within.output, within.end)
+        own = deadline = self.options.deadline
+        if within is not NO_LIMIT:
+            deadline = shortest(own, within.output, within.end)
         chain = Chain(
             self.name,
             next(self.calls) if call is None else call,
@@ -119,7 +120,7 @@ class Walk:
             self.record,
             self.rules,
         )
-        if deadline is not None and deadline != own:
+        if within is not NO_LIMIT and deadline != own:
             chain.fair = within.fair
         return chain
 
