@@ -24,7 +24,9 @@ def is_being_cancelled() -> bool:
 
 def cancellation_in(error: BaseException) -> BaseException | None:
     """The cancellation that an error was made of; None if it is one of its own."""
-    before = error.__cause__ or error.__context__
+    before: BaseException | None = error
+    if isinstance(error, Exception):  # is none itself, and most were made of nothing
+        before = error.__cause__ or error.__context__
     if before is None:
         return None
     try:
