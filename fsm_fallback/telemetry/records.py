@@ -165,11 +165,18 @@ class Stream:
 
     def pass_over(self, steps: Iterable[Step | PutOff]) -> None:
         """Count steps that nobody will read."""
+        passed = 0
         for step in steps:
-            if isinstance(step, BreakerStep):
+            kind = type(step)
+            if kind is tuple or kind is AttemptStep:  # a straight call's, most of all
+                passed += 2
+            elif isinstance(step, BreakerStep):
+                self._seq += passed
+                passed = 0
                 self._number(step)
             else:
-                self._seq += 1 if isinstance(step, (ChainStep, StreamStep)) else 2
+                passed += 1
+        self._seq += passed
 
     def dropped(self, count: int, at: float) -> Record:
         """The record that stands for `count` steps the log had no room for."""
