@@ -8,6 +8,7 @@ property suite proves, and the table whose rows the audit log names.
 from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.circuit import CircuitBreaker, CircuitBreakers
 from fsm_fallback.core.breaker_rows import BreakerState
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome, Scope
 from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig, RetryConfig, StreamConfig
@@ -35,7 +36,7 @@ from fsm_fallback.errors import (
 from fsm_fallback.fallback import FallbackProvider
 from fsm_fallback.providers.classifying import counting, ignoring
 from fsm_fallback.providers.faults import classify, classify_response
-from fsm_fallback.providers.protocol import ModelInfo, ModelProvider, provider
+from fsm_fallback.providers.protocol import ModelProvider, provider
 from fsm_fallback.providers.usage import Usage
 from fsm_fallback.telemetry import AuditLog
 

@@ -30,6 +30,7 @@ from fsm_fallback.circuit.sharing import shared_breaker
 from fsm_fallback.core.bounds import refuse_problems
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain_rows import CHAIN
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.core.rules import PLAIN, Rules
 from fsm_fallback.core.strategies import CallOptions, Strategy
@@ -42,7 +43,7 @@ from fsm_fallback.drivers.linking import links_of, ways_of
 from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Walk
 from fsm_fallback.providers.classifying import log_fault_of_user
-from fsm_fallback.providers.protocol import ModelInfo, ModelProvider
+from fsm_fallback.providers.protocol import ModelProvider
 from fsm_fallback.providers.usage import usage_of
 from fsm_fallback.telemetry import AuditLog
 

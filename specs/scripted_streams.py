@@ -12,7 +12,7 @@ from typing import Any, Self
 import anyio
 import attrs
 
-from fsm_fallback.providers.protocol import ModelInfo
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.testing import ManualClock
 
 FOREVER = math.inf

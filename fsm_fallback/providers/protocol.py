@@ -22,9 +22,8 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
-import attrs
-
 from fsm_fallback.core.bounds import COUNT, instance_of, shown
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.providers.reading import AUTO, Terminal
@@ -32,25 +31,6 @@ from fsm_fallback.providers.reading import AUTO, Terminal
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-
-
-@attrs.frozen(kw_only=True)
-class ModelInfo:
-    """What is known of the model behind a provider; all of it optional.
-
-    Args:
-        model: The model's name.
-        account: Whose credit and keys it uses.
-        capabilities: What it can do: `"tools"`, `"vision"`, `"json_schema"`, any string.
-        context_window: Tokens it takes at most.
-        price: What it costs; read by the strategies that ask.
-    """
-
-    model: str | None = None
-    account: str | None = None
-    capabilities: frozenset[str] = frozenset()
-    context_window: int | None = None
-    price: Any = None
 
 
 class Named(Protocol):

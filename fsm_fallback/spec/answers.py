@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import attrs
 
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.strategies import CallOptions
 from fsm_fallback.core.trail import Candidate, Skip
-from fsm_fallback.providers.protocol import ModelInfo
 from fsm_fallback.spec.errors_bag import is_cancellation
 from fsm_fallback.spec.patience import Patience, Reply
 

@@ -25,8 +25,8 @@ from fsm_fallback.testing.steps import Delay, Hang, Stream, deliver, is_failing,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from fsm_fallback.core.info import ModelInfo
     from fsm_fallback.core.outcome import Fault
-    from fsm_fallback.providers.protocol import ModelInfo
     from fsm_fallback.testing.clock import ManualClock
     from fsm_fallback.testing.outage import Outage
 
@@ -92,7 +92,7 @@ class ScriptedProvider:
         price: object = None,
         classify: Callable[[BaseException], Fault] | None = None,
     ) -> None:
-        from fsm_fallback.providers.protocol import ModelInfo  # noqa: PLC0415  # the clock and the emulator do without providers
+        from fsm_fallback.core.info import ModelInfo  # noqa: PLC0415  # the clock and the emulator do without providers
 
         steps = tuple(script)
         refuse_problems(_problems(name, steps, clock, exhausted, capabilities))

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.outcome import Fault
-from fsm_fallback.providers.protocol import ModelInfo
 from fsm_fallback.spec.pausing import pause
 from fsm_fallback.spec.stateful.machine import refuse_made
 
