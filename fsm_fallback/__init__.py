@@ -13,7 +13,7 @@ from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome, Scope
 from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig, RetryConfig, StreamConfig
 from fsm_fallback.core.snapshot import BreakerSnapshot
-from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
+from fsm_fallback.core.strategies import CallOptions, CapabilityBased, Sequential, Strategy
 from fsm_fallback.core.trail import Attempt, Skip, StreamReset
 from fsm_fallback.core.windows import CountWindow, TimeWindow
 from fsm_fallback.errors import (
@@ -53,6 +53,7 @@ __all__ = [
     "BreakerSnapshot",
     "BreakerState",
     "CallOptions",
+    "CapabilityBased",
     "ChainFailed",
     "CircuitBreaker",
     "CircuitBreakers",

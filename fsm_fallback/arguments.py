@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from fsm_fallback.core.bounds import COUNT, SECONDS, shown
+from fsm_fallback.core.bounds import COUNT, SECONDS, is_count, shown
 from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
 from fsm_fallback.core.strategies import CallOptions, is_strategy
 from fsm_fallback.drivers.link import Way
@@ -102,9 +102,29 @@ def option_problems(options: CallOptions, accept: object, config: FallbackConfig
     """What is wrong with the options of one call."""
     if not SECONDS.or_none().accepts(options.deadline):
         yield f"options.deadline is {shown(options.deadline)}; give {SECONDS.or_none().wanted}"
+    for name in ("needs", "tags"):
+        words: object = getattr(options, name)
+        if not isinstance(words, frozenset) or not all(
+            isinstance(word, str) and word for word in words
+        ):
+            yield f"options.{name} is {shown(words)}; give non-empty strings, in a set or a list"
+    for name in ("input_tokens", "output_tokens"):
+        count: object = getattr(options, name)
+        if not (count is None or is_count(count, 0)):
+            yield f"options.{name} is {shown(count)}; give a whole number >= 0, or None"
     if options.deadline is None and config.when_all_open == "wait":
         yield "options.deadline is None and when_all_open 'wait'; give the wait an end"
     yield from accept_problems("options", accept)
+
+
+def as_words(words: object) -> Any:
+    """Strings as a set of them; anything else as it is, to be refused."""
+    if isinstance(words, (set, frozenset, list, tuple)):
+        try:
+            return frozenset(words)
+        except TypeError:  # not even hashable
+            return words
+    return words
 
 
 def walk_problems(way: Way, accept: object, name: str) -> Iterator[str]:

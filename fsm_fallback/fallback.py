@@ -10,16 +10,19 @@ import itertools
 import random
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from enum import Enum
 from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
+import attrs
+
 from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.arguments import (
     ACCOUNT,
     argument_problems,
+    as_words,
     option_problems,
     provider_problems,
     walk_problems,
@@ -258,7 +261,14 @@ class FallbackProvider(Generic[P, T_co]):
         return self._aanswer_stream(NO_LIMIT, args, kwargs)
 
     def options(
-        self, *, deadline: float | _Same | None = _SAME, accept: Accept | _Same | None = _SAME
+        self,
+        *,
+        deadline: float | _Same | None = _SAME,
+        accept: Accept | _Same | None = _SAME,
+        needs: Iterable[str] | _Same = _SAME,
+        input_tokens: int | _Same | None = _SAME,
+        output_tokens: int | _Same | None = _SAME,
+        tags: Iterable[str] | _Same = _SAME,
     ) -> Self:
         """The same chain with options of its own: breakers, audit and numbers are shared.
 
@@ -268,13 +278,24 @@ class FallbackProvider(Generic[P, T_co]):
             deadline: Seconds the whole call may take; None for no limit. A plain call passes it on
                 to providers with a `timeout_arg` and cuts nobody; see `FallbackConfig`.
             accept: Takes the answers, or does not; None takes all.
+            needs: What a model must be able to do, for strategies that look at it.
+            input_tokens: About how many tokens the request has; None if nobody counted.
+            output_tokens: About how many the answer may have; None as above.
+            tags: Words for a strategy of one's own.
 
         Raises:
             ConfigurationError: If an option is out of bounds.
         """
+        given = {
+            "deadline": deadline,
+            "needs": as_words(needs),
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "tags": as_words(tags),
+        }
+        new: dict[str, Any] = {k: v for k, v in given.items() if not isinstance(v, _Same)}
         same = copy.copy(self)
-        if not isinstance(deadline, _Same):
-            same._options = CallOptions(deadline=deadline)  # noqa: SLF001  # a copy of self
+        same._options = attrs.evolve(self._options, **new)  # noqa: SLF001  # a copy of self
         if not isinstance(accept, _Same):
             same._accept = accept  # noqa: SLF001  # as above
         refuse_problems(option_problems(same._options, same._accept, self.config))  # noqa: SLF001  # as above

@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from fsm_fallback import Fault, RetryConfig, StreamConfig, StreamReset
+from fsm_fallback import Fault, ModelInfo, RetryConfig, StreamConfig, StreamReset
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.commands import Emit
 
@@ -49,6 +49,7 @@ class Candidate:
     name: str
     context_window: int | None
     breaker: Breaker
+    info: ModelInfo = attrs.field(factory=ModelInfo, repr=False, eq=False)
 
     def opens_at(self, now: float) -> float:
         """When its breaker may admit."""

@@ -19,6 +19,7 @@ from fsm_fallback import (
     BreakerOpen,
     BreakerState,
     CallOptions,
+    CapabilityBased,
     ConfigurationError,
     CountWindow,
     FallbackConfig,
@@ -483,3 +484,44 @@ class TestStrategies:
             *providers, config=FallbackConfig(strategy=Backwards()), strategy=Sequential()
         )
         assert way.call(llm, "why") == "a"
+
+
+class TestNeeds:
+    """A chain that orders by what its calls need."""
+
+    def test_who_lacks_a_need_is_skipped_and_the_error_names_it(self, plain_or_loop):
+        """The skip is in the trail; of one that could, nobody says more."""
+        blind = ScriptedProvider("blind", ["no"], capabilities=["tools"])
+        seeing = ScriptedProvider("seeing", ["one", ValueError()], capabilities=["vision"])
+        llm = FallbackProvider(blind, seeing, strategy=CapabilityBased())
+        looking = llm.options(needs=["vision"], tags=["nightly"]).options(input_tokens=7)
+        detailed = looking.detailed if plain_or_loop is None else None
+        ask = detailed or (lambda _: plain_or_loop.run(looking.adetailed, "why"))
+        assert ask("why").provider == "seeing"
+        with pytest.raises(AllProvidersFailed) as caught:
+            ask("why")
+        assert caught.value.trail[-1] == Skip("blind", "vision")
+        assert "'blind' skipped, vision" in str(caught.value)
+        assert blind.calls == []
+        assert llm.call("why") == "no"
+
+    def test_options_stay_until_they_are_given_anew(self):
+        """One call's are no other's."""
+        given = []
+
+        class Noting:
+            def order(self, candidates, request, now, sample):
+                given.append(request)
+                return candidates
+
+        llm = FallbackProvider(ScriptedProvider("a", [1, 2, 3]), strategy=Noting())
+        sized = llm.options(needs={"tools"}, input_tokens=5, deadline=9.0)
+        sized.options(output_tokens=2, needs=()).call("why")
+        sized.call("why")
+        llm.call("why")
+        assert given == [
+            CallOptions(deadline=9.0, input_tokens=5, output_tokens=2),
+            CallOptions(deadline=9.0, input_tokens=5, needs=frozenset({"tools"})),
+            CallOptions(),
+        ]
+        assert given[0].tokens == 7

@@ -365,6 +365,24 @@ class TestBadInput:
         )
         assert llm.call("why") == "hello"
 
+    @pytest.mark.parametrize(
+        ("options", "named"),
+        [
+            ({"needs": "tools"}, "options.needs is 'tools'; give non-empty strings, in a set"),
+            ({"needs": [""]}, "options.needs is "),
+            ({"needs": [["tools"]]}, "options.needs is "),
+            ({"tags": {1}}, "options.tags is "),
+            ({"input_tokens": -1}, "options.input_tokens is -1; give a whole number >= 0, or None"),
+            ({"output_tokens": 1.5}, "options.output_tokens is 1.5; "),
+            ({"output_tokens": True}, "options.output_tokens is True; "),
+        ],
+    )
+    def test_what_one_call_says_of_itself(self, options, named):
+        """Each option that cannot be, by name."""
+        with pytest.raises(ConfigurationError) as caught:
+            FallbackProvider(ScriptedProvider("a")).options(**options)
+        assert named in str(caught.value)
+
     def test_two_chains_of_one_name_in_one_log(self):
         """Their records could not be told apart; the first goes on."""
         log = AuditLog()

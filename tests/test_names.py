@@ -23,6 +23,7 @@ NAMES = [
     "BreakerSnapshot",
     "BreakerState",
     "CallOptions",
+    "CapabilityBased",
     "ChainFailed",
     "CircuitBreaker",
     "CircuitBreakers",

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from fsm_fallback.core.breaker_rows import BreakerState
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome
 from fsm_fallback.errors import BreakerOpen, ChainFailed, NotEligible
 
@@ -28,6 +29,11 @@ class Candidate(Protocol):
     @property
     def context_window(self) -> int | None:
         """Tokens it takes at most; None if unknown."""
+        ...
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of its model."""
         ...
 
     def opens_at(self, now: float) -> float:

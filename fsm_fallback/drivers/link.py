@@ -17,6 +17,7 @@ from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.generation import Generation
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.drivers.judging import Flaw
@@ -48,6 +49,9 @@ Way = Literal["call", "acall", "stream", "astream"]
 """How a chain is called; each driver knows one."""
 
 WAYS: Final[tuple[Way, ...]] = ("call", "acall", "stream", "astream")
+
+
+_UNKNOWN: Final = ModelInfo()
 
 
 class Admits(Protocol):
@@ -120,6 +124,7 @@ class Link:
         classify: Its own reading of exceptions; None for the fault table.
         timeout_arg: The keyword that takes its time-out; None where it has none.
         reader: Reads the items of its streams.
+        info: What is known of its model.
     """
 
     is_chain: ClassVar[bool] = False
@@ -131,6 +136,7 @@ class Link:
     classify: Callable[[BaseException], Fault] | None = None
     timeout_arg: str | None = None
     reader: Reader = PLAIN_READER
+    info: ModelInfo = _UNKNOWN
     core: Breaker = attrs.field(init=False, default=attrs.Factory(_core_of, takes_self=True))
 
     def ask(

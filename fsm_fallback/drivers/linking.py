@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.drivers.link import WAYS, Admits, Link, ThreadLink, ThreadStreamLink, Way
 from fsm_fallback.drivers.nested import ChainLink
 from fsm_fallback.errors import ConfigurationError
@@ -42,6 +43,7 @@ def links_of(
             classify=getattr(each, "classify", None),
             timeout_arg=getattr(each, "timeout_arg", None),
             reader=_reader_of(each, is_chain=kind[0].is_chain),
+            info=_info_of(each),
         )
         for each, kind in zip(providers, found, strict=True)
         if kind is not None
@@ -78,6 +80,11 @@ def _remedy(provider: object, way: Way) -> str:
     if "stream" in way:
         return f"{has}; give it stream or astream: @provider(..., streams=True) if it returns one"
     return f"{has}; give it call or acall"
+
+
+def _info_of(provider: Any) -> ModelInfo:
+    info: object = getattr(provider, "info", None)
+    return info if isinstance(info, ModelInfo) else ModelInfo()
 
 
 def _reader_of(provider: Any, *, is_chain: bool) -> Reader:

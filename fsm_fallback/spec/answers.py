@@ -102,12 +102,22 @@ class StrategyAct:
 
     def __str__(self) -> str:
         asked = ", ".join(_name_of(each) for each in self.candidates)
-        deadline = "" if self.request.deadline is None else f", deadline={self.request.deadline:g}"
+        said = "".join(f", {words}" for words in _words_of(self.request))
         twice = "" if same_order(self.order, self.again) else f"; asked again: {self.again}"
         return (
-            f"order(({asked}), now={self.now:g}, sample={self.sample:g}{deadline}) -> "
+            f"order(({asked}), now={self.now:g}, sample={self.sample:g}{said}) -> "
             f"{self.order}{twice}"
         )
+
+
+def _words_of(request: CallOptions) -> Iterator[str]:
+    """What a call says of itself, as far as it says anything."""
+    for field in attrs.fields(CallOptions):
+        value = getattr(request, field.name)
+        if isinstance(value, frozenset) and value:
+            yield f"{field.name}={'+'.join(sorted(value))}"
+        elif isinstance(value, (int, float)):
+            yield f"{field.name}={value:g}"
 
 
 @attrs.frozen

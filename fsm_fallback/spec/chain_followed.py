@@ -12,6 +12,7 @@ from transitions import MachineError
 from fsm_fallback.core.chain import Chain, ChainEvent
 from fsm_fallback.core.chain_rows import S
 from fsm_fallback.core.commands import Admit, Call, Command, Emit, Open, Pull, Wait
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome
 from fsm_fallback.core.table import Row
@@ -56,6 +57,7 @@ class Named:
 
     name: str
     context_window: int | None
+    info: ModelInfo = attrs.field(factory=ModelInfo, repr=False, eq=False)
 
     def opens_at(self, now: float) -> float:  # noqa: ARG002  # as it was read at that instant
         """When its breaker may admit."""

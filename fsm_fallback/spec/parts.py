@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from fsm_fallback.core.bounds import is_count, refuse_problems, shown
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.strategies import CallOptions, Strategy, is_strategy
 from fsm_fallback.core.trail import Candidate
 from fsm_fallback.providers.classifying import Classifier
@@ -34,8 +35,19 @@ from fsm_fallback.spec.verdict import Verdict
 
 SAMPLES: Final = (0.0, 0.25, 0.5, 1.0 - 2.0**-53)
 TIMES: Final = (0.0, 0.5, 100.0, 1_000_000.0)
-REQUESTS: Final = (CallOptions(), CallOptions(deadline=5.0))
-WINDOWS: Final = ((None,) * 4, (8, None, 32, 8))
+REQUESTS: Final = (
+    CallOptions(),
+    CallOptions(deadline=5.0, needs=frozenset({"tools"})),
+    CallOptions(input_tokens=12, output_tokens=4, tags=frozenset({"nightly"})),
+)
+_ABLE: Final = ModelInfo(capabilities=frozenset({"tools", "vision"}))
+_BLIND: Final = ModelInfo(capabilities=frozenset({"json_schema"}))
+_UNKNOWN: Final = ModelInfo()
+KINDS: Final = (
+    ((None, _UNKNOWN),) * 4,
+    ((8, _ABLE), (None, _UNKNOWN), (32, _BLIND), (8, _UNKNOWN)),
+)
+"""Windows and what is known of candidates."""
 MOST_CANDIDATES: Final = 4
 
 
@@ -175,8 +187,8 @@ def _questions(
     """Every question of the scope, those with few candidates first."""
     if given is None:
         kinds: list[tuple[Candidate, ...]] = [
-            tuple(StandIn(name, window) for name, window in zip("abcd", windows, strict=True))
-            for windows in WINDOWS
+            tuple(StandIn(name, *known) for name, known in zip("abcd", kind, strict=True))
+            for kind in KINDS
         ]
         pools = [kind[:providers] for kind in kinds]
     else:

@@ -21,7 +21,7 @@ from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.chain_rows import ChainState
-from fsm_fallback.core.strategies import Sequential, is_strategy
+from fsm_fallback.core.strategies import CapabilityBased, Sequential, is_strategy
 from fsm_fallback.core.table import Table
 from fsm_fallback.drivers import aio, sync
 from fsm_fallback.errors import ConfigurationError
@@ -158,6 +158,7 @@ def check_library(**how: Any) -> Iterator[Section]:
     yield from check_thing(sync.drive, title="the driver of plain calls", **how)
     yield from check_thing(aio.drive, title="the driver of awaited calls", **how)
     yield from check_thing(Sequential(), title="Sequential", **how)
+    yield from check_thing(CapabilityBased(prefer=("vision",)), title="CapabilityBased", **how)
     yield from check_thing(classify, title="classify", kind="classifier", **how)
 
 

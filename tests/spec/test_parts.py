@@ -49,8 +49,8 @@ def test_the_configured_order_keeps_every_promise():
     verdicts = check_strategy(Sequential())
     assert_kept(verdicts)
     assert [each.promise for each in verdicts] == list(STRATEGY_PROPERTIES)
-    assert {each.cases for each in verdicts} == {0, 960}
-    assert str(verdicts[0]) == "Sequential keeps 'strategy-never-raises' in 960 cases"
+    assert {each.cases for each in verdicts} == {0, 1440}
+    assert str(verdicts[0]) == "Sequential keeps 'strategy-never-raises' in 1440 cases"
 
 
 def test_a_strategy_that_drops_a_candidate_is_caught():
@@ -149,7 +149,7 @@ def test_a_skip_is_as_good_as_an_equal_one():
         Ordering(lambda candidates, *_: tuple(Skip(each.name, "vision") for each in candidates))
     )
     assert_kept(needs)
-    assert min(each.cases for each in needs) == 960
+    assert min(each.cases for each in needs) == 1440
 
 
 def test_a_case_tells_windows_and_deadlines():
@@ -161,7 +161,18 @@ def test_a_case_tells_windows_and_deadlines():
         return candidates
 
     assert histories(only_later)["never-drops"] == (
-        "order((a[8]), now=0, sample=0, deadline=5) -> ()"
+        "order((a[8]), now=0, sample=0, deadline=5, needs=tools) -> ()"
+    )
+
+
+def test_a_case_tells_needs_and_sizes():
+    """In the words of `options`."""
+
+    def only_small(candidates, request, _now, _sample):
+        return () if request.tokens else candidates
+
+    assert histories(only_small)["never-drops"] == (
+        "order((a), now=0, sample=0, input_tokens=12, output_tokens=4, tags=nightly) -> ()"
     )
 
 

@@ -126,7 +126,7 @@ def test_a_module_of_the_working_directory_is_found(tmp_path, monkeypatch):
 
 
 def test_the_library_keeps_its_own_spec():
-    """Both machines, both drivers, the strategy, and a chain ordered by it."""
+    """Both machines, both drivers, the strategies, and chains ordered by them."""
     sections = {section.title: section for section in check_library(providers=2)}
     assert list(sections) == [
         "the breaker",
@@ -135,6 +135,8 @@ def test_the_library_keeps_its_own_spec():
         "the driver of awaited calls",
         "Sequential",
         "a chain ordered by Sequential",
+        "CapabilityBased",
+        "a chain ordered by CapabilityBased",
         "classify",
     ]
     assert all(section.kept for title, section in sections.items() if title != "the chain")

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, consumes, multiple, precondition, rule
 
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.strategies import CallOptions, Strategy, is_strategy
 from fsm_fallback.core.trail import Candidate
 from fsm_fallback.providers.classifying import Classifier
@@ -41,9 +42,21 @@ from fsm_fallback.spec.watched_store import (
 )
 
 _MOMENTS = st.sampled_from([(now, sample) for now in (0.0, 0.5, 1e3, 1e9) for sample in SAMPLES])
-_REQUESTS = st.sampled_from([CallOptions(deadline=deadline) for deadline in (None, 0.5, 5.0)])
-_STAND_INS = st.sampled_from(
-    [StandIn(name, window) for window in (None, 8, 32) for name in "abcdef"]
+_WORDS = st.frozensets(st.sampled_from(["tools", "vision", "json_schema"]), max_size=2)
+_TOKENS = st.sampled_from([None, 0, 8, 20])
+_REQUESTS = st.builds(
+    CallOptions,
+    deadline=st.sampled_from([None, 0.5, 5.0]),
+    needs=_WORDS,
+    input_tokens=_TOKENS,
+    output_tokens=_TOKENS,
+    tags=_WORDS,
+)
+_STAND_INS = st.builds(
+    StandIn,
+    name=st.sampled_from("abcdef"),
+    context_window=st.sampled_from([None, 8, 32]),
+    info=st.builds(ModelInfo, capabilities=_WORDS),
 )
 
 
