@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 from contextvars import ContextVar
+from types import SimpleNamespace
 
 import pytest
 
@@ -338,6 +339,33 @@ class TestBadInput:
         """The class is no strategy; its instance is."""
         with pytest.raises(ConfigurationError, match=r"FallbackProvider\.strategy"):
             FallbackProvider(ScriptedProvider("a", []), strategy=Sequential)
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            (lambda pair: (*pair, pair[0]), r"\['a', 'b', 'a'\]"),
+            (lambda pair: pair[1:], r"\['b'\]"),
+            (lambda pair: (*pair, Skip("b", "taste")), r"\['a', 'b', 'b'\]"),
+            (lambda pair: (*pair, Skip("c", "taste")), r"\['a', 'b', 'c'\]"),
+            (lambda pair: (pair[0], SimpleNamespace(name="b")), r"\['a', 'b'\]"),
+            (lambda pair: (pair[0], "b"), r"\['a', 'b'\]"),
+            (lambda _: None, "None"),
+        ],
+        ids=["twice", "lost", "asked and skipped", "invented", "a stand-in", "a name", "nothing"],
+    )
+    def test_a_strategy_that_invents_repeats_or_loses_a_candidate(self, wrong, told):
+        """Nobody is called; a call would ask somebody twice, or forget one without a word."""
+
+        class Wrong:
+            def order(self, candidates, request, now, sample):
+                return wrong(candidates)
+
+        a, b = ScriptedProvider("a"), ScriptedProvider("b")
+        llm = FallbackProvider(a, b, strategy=Wrong())
+        words = rf"Wrong\.order of chain 'fallback' is {told}; give each candidate once, .*: a, b"
+        with pytest.raises(ConfigurationError, match=words):
+            llm.call("why")
+        assert (a.calls, b.calls) == ([], [])
 
     def test_a_strategy_that_names_nobody(self, loop):
         """Straight, walked and awaited alike; it would drop every provider without a word."""

@@ -53,6 +53,7 @@ class Walk:
         accept: Takes an answer or does not; None takes all.
         is_fixed: Whether the order is the configured one, always.
         first: The first candidate of every call that may go straight; None if none may.
+        named: The links by name.
         answered: By link, makes the record of a straight call when it is read.
     """
 
@@ -70,8 +71,10 @@ class Walk:
     is_fixed: bool = attrs.field(init=False)
     first: Link | None = attrs.field(init=False, default=None)
     answered: tuple[Answered, ...] = attrs.field(init=False)
+    named: dict[str, Link] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.named = {link.name: link for link in self.links}
         self.is_fixed = type(self.strategy) is Sequential
         untimed = self.options.deadline is None and self.attempt_timeout is None
         one_answer = self.rules.stream is None and self.accept is None
@@ -87,17 +90,34 @@ class Walk:
         """The candidates of one call.
 
         Raises:
-            ConfigurationError: If the strategy names none.
+            ConfigurationError: If the strategy invents, repeats or loses one.
         """
         if self.is_fixed:
             return self.links
         candidates = self.strategy.order(self.links, self.options, now, self.sample())
-        if not candidates:
-            raise ConfigurationError(
-                f"{type(self.strategy).__name__}.order of chain {self.name!r} is "
-                f"{candidates!r}; give each candidate, or a Skip in its place"
-            )
+        left = dict(self.named)
+        for each in candidates or ():
+            if isinstance(each, Skip):
+                is_one = left.pop(each.provider, None) is not None
+            else:
+                is_one = left.pop(getattr(each, "name", ""), None) is each
+            if not is_one:
+                raise self._wrong_order(candidates)
+        if left:
+            raise self._wrong_order(candidates)
         return candidates
+
+    def _wrong_order(self, candidates: object) -> ConfigurationError:
+        told: object = candidates
+        if isinstance(candidates, tuple):
+            told = [
+                each.provider if isinstance(each, Skip) else getattr(each, "name", each)
+                for each in candidates
+            ]
+        return ConfigurationError(
+            f"{type(self.strategy).__name__}.order of chain {self.name!r} is {told!r}; give each "
+            f"candidate once, or a Skip in its place: {', '.join(self.named)}"
+        )
 
     def chain(
         self,
