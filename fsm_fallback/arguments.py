@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
+from fsm_fallback.circuit.gates import ACCOUNT
 from fsm_fallback.core.bounds import COUNT, SECONDS, is_count, shown
 from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
 from fsm_fallback.core.strategies import CallOptions, is_strategy
@@ -12,9 +13,6 @@ from fsm_fallback.drivers.link import Way
 from fsm_fallback.providers.protocol import CALLS, calling_problems, slot_of
 from fsm_fallback.providers.reading import AUTO
 from fsm_fallback.telemetry import AuditLog
-
-ACCOUNT: Final = "account:"
-"""What the names of the breakers of accounts begin with."""
 
 
 def provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:

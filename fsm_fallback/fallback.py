@@ -20,7 +20,6 @@ import attrs
 
 from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.arguments import (
-    ACCOUNT,
     argument_problems,
     as_words,
     option_problems,
@@ -28,8 +27,7 @@ from fsm_fallback.arguments import (
     walk_problems,
 )
 from fsm_fallback.circuit import CircuitBreaker
-from fsm_fallback.circuit.joint import JointCircuit
-from fsm_fallback.circuit.sharing import shared_breaker
+from fsm_fallback.circuit.gates import can_be_cut, gates_of
 from fsm_fallback.core.bounds import refuse_problems
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain_rows import CHAIN
@@ -41,8 +39,8 @@ from fsm_fallback.drivers import sync
 from fsm_fallback.drivers.budget import RetryBudget
 from fsm_fallback.drivers.delivery import Delivery
 from fsm_fallback.drivers.judging import Accept
-from fsm_fallback.drivers.link import NO_LIMIT, Admits, Way, Within
-from fsm_fallback.drivers.linking import links_of, ways_of
+from fsm_fallback.drivers.link import NO_LIMIT, Way, Within
+from fsm_fallback.drivers.linking import largest_window, links_of, ways_of
 from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Walk
 from fsm_fallback.providers.classifying import log_fault_of_user
@@ -167,7 +165,7 @@ class FallbackProvider(Generic[P, T_co]):
             )
         )
         self.name = name
-        self.info = ModelInfo(context_window=_largest_window(providers))
+        self.info = ModelInfo(context_window=largest_window(providers))
         self.config = config
         self._providers = providers
         self._strategy = config.strategy if strategy is None else strategy
@@ -178,9 +176,8 @@ class FallbackProvider(Generic[P, T_co]):
         self._accept = accept
         self._budget = RetryBudget(config.retry)
         self._entered = 0
-        self._circuits: dict[str, CircuitBreaker] = {}
-        self._gates: dict[str, Admits] = {}
-        self._build_circuits()
+        self.can_be_cut = all(map(can_be_cut, providers))
+        self._circuits, self._gates = gates_of(providers, config, clock, sample)
         self._walks: dict[Way, Walk] = {}
         self._origin: object = None  # kept: its breakers leave the log with it
         self.audit = self._attach(config.audit if audit is None else audit)
@@ -480,24 +477,6 @@ class FallbackProvider(Generic[P, T_co]):
             "astream": self._aanswer_stream,
         }[way]
 
-    def _build_circuits(self) -> None:
-        """Each provider's breaker; behind an account, that of the account as well."""
-        declared = self.config.breaker
-        for each in self._providers:
-            config = self.config.breaker_in_chain if _can_be_cut(each) else declared
-            circuit = shared_breaker((each,), each.name, config, self._clock, self._sample)
-            self._circuits[each.name] = self._gates[each.name] = circuit
-        accounts: dict[str, list[Any]] = {}
-        for each in self._providers:
-            account = getattr(getattr(each, "info", None), "account", None)
-            if account is not None:
-                accounts.setdefault(f"{ACCOUNT}{account}", []).append(each)
-        for name, owners in accounts.items():
-            paying = shared_breaker(tuple(owners), name, declared, self._clock, self._sample)
-            self._circuits[name] = paying
-            for each in owners:
-                self._gates[each.name] = JointCircuit(self._circuits[each.name], paying)
-
     def _attach(self, audit: str | AuditLog) -> AuditLog:
         """Have every machine of this chain tell the log, in the critical section of each fact."""
         self._owns_audit = not isinstance(audit, AuditLog)
@@ -516,22 +495,3 @@ class FallbackProvider(Generic[P, T_co]):
 
     def _recorder(self, mode: str) -> AuditLog:
         return AuditLog(mode=mode, capacity=_RECORDED_STEPS, clock=self._clock)
-
-
-def _largest_window(providers: tuple[Any, ...]) -> int | None:
-    """How much the providers take; None where nobody says."""
-    windows = [getattr(getattr(each, "info", None), "context_window", None) for each in providers]
-    return max((each for each in windows if each is not None), default=None)
-
-
-def _can_be_cut(provider: Any) -> bool:
-    """Whether an attempt ends with its limit; a plain function takes the time it takes.
-
-    A probe that cannot be cut must not count as hung when its limit is over: a provider that is
-    slower than the limit would open again with every probe, and never come back.
-    """
-    if isinstance(provider, FallbackProvider):
-        return all(map(_can_be_cut, provider._providers))  # noqa: SLF001  # one of us
-    takes_limit = getattr(provider, "timeout_arg", None) is not None
-    is_plain = any(callable(getattr(provider, way, None)) for way in ("call", "stream"))
-    return takes_limit or not is_plain

@@ -57,6 +57,12 @@ def ways_of(providers: tuple[Any, ...]) -> frozenset[Way]:
     )
 
 
+def largest_window(providers: tuple[Any, ...]) -> int | None:
+    """How much the providers take; None where nobody says."""
+    windows = [getattr(getattr(each, "info", None), "context_window", None) for each in providers]
+    return max((each for each in windows if each is not None), default=None)
+
+
 def _found(provider: Any, way: Way) -> tuple[type[Link], Callable[..., Any]] | None:
     """The kind of link for a provider, and what it calls; None if it cannot be called this way."""
     ways: object = getattr(provider, "ways", None)
