@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import attrs
@@ -132,3 +134,26 @@ def untouched():
         return (snapshot.state.value, snapshot.calls, snapshot.in_flight) == ("closed", 0, 0)
 
     return look
+
+
+class Prompt:
+    """A prompt that can be watched."""
+
+
+@pytest.fixture
+def watched():
+    """Run something with a prompt, without the collector; whether the prompt is gone after."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+
+    def run(use):
+        prompt = Prompt()
+        seen = weakref.ref(prompt)
+        use(prompt)
+        del prompt
+        return seen() is None
+
+    yield run
+    if was_enabled:
+        gc.enable()

@@ -4,7 +4,6 @@ The collector is off in these tests: what dies, dies because nothing refers to i
 """
 
 import contextlib
-import gc
 import threading
 import weakref
 
@@ -17,29 +16,6 @@ from fsm_fallback import BreakerConfig, FallbackConfig, FallbackProvider, Fault,
 BREAKER = BreakerConfig(minimum_calls=1)
 QUICK = FallbackConfig(breaker=BREAKER, deadline=30.0, attempt_timeout=10.0)
 SLOW = FallbackConfig(breaker=BREAKER)
-
-
-class Prompt:
-    """A prompt that can be watched."""
-
-
-@pytest.fixture
-def watched():
-    """Run something with a prompt, without the collector; whether the prompt is gone after."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-
-    def run(use):
-        prompt = Prompt()
-        seen = weakref.ref(prompt)
-        use(prompt)
-        del prompt
-        return seen() is None
-
-    yield run
-    if was_enabled:
-        gc.enable()
 
 
 def failing(name, error=ConnectionError, **more):
