@@ -25,6 +25,7 @@ from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, o
 from fsm_fallback.core.bounds import COUNT, instance_of, shown
 from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.outcome import Fault
+from fsm_fallback.core.prices import PRICE, Price
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.providers.reading import AUTO, Terminal
 
@@ -239,7 +240,7 @@ def provider(
     account: str | None = None,
     capabilities: frozenset[str] | set[str] | tuple[str, ...] = frozenset(),
     context_window: int | None = None,
-    price: Any = None,
+    price: Price | None = None,
     classify: Callable[[BaseException], Fault] | None = None,
     is_output: Callable[[Any], bool] | None = None,
     terminal: Terminal = AUTO,
@@ -254,7 +255,7 @@ def provider(
     account: str | None = None,
     capabilities: frozenset[str] | set[str] | tuple[str, ...] = frozenset(),
     context_window: int | None = None,
-    price: Any = None,
+    price: Price | None = None,
     classify: Callable[[BaseException], Fault] | None = None,
     is_output: Callable[[Any], bool] | None = None,
     terminal: Terminal = AUTO,
@@ -268,7 +269,7 @@ def provider(
     account: str | None = None,
     capabilities: frozenset[str] | set[str] | tuple[str, ...] = frozenset(),
     context_window: int | None = None,
-    price: Any = None,
+    price: Price | None = None,
     classify: Callable[[BaseException], Fault] | None = None,
     is_output: Callable[[Any], bool] | None = None,
     terminal: Terminal = AUTO,
@@ -285,7 +286,7 @@ def provider(
         account: Whose credit and keys it uses.
         capabilities: What the model can do, as strings.
         context_window: Tokens the model takes at most, whole number >= 1.
-        price: What the model costs; read by strategies that ask.
+        price: What the model costs; None if nobody has said.
         classify: Turns an exception of this function into a `Fault`; by default
             `fsm_fallback.classify`. One that raises means `FaultKind.UNKNOWN` and is logged.
         is_output: Whether an item of the stream carries output; by default the items of the SDKs
@@ -301,7 +302,7 @@ def provider(
         ConfigurationError: Naming every argument that cannot work.
     """
     problems = [
-        *_argument_problems(name, capabilities, context_window),
+        *_argument_problems(name, capabilities, context_window, price),
         *_text_problems(model=model, account=account),
         *calling_problems("provider", classify, timeout_arg, is_output, terminal),
     ]
@@ -333,13 +334,17 @@ def provider(
 _TEXT = instance_of(str, "a string")
 
 
-def _argument_problems(name: object, capabilities: object, context_window: object) -> Iterator[str]:
+def _argument_problems(
+    name: object, capabilities: object, context_window: object, price: object
+) -> Iterator[str]:
     if not isinstance(name, str) or not name:
         yield f"provider.name is {shown(name)}; give a non-empty string"
     if isinstance(capabilities, str) or not all(isinstance(c, str) for c in iter_of(capabilities)):
         yield f"provider.capabilities is {shown(capabilities)}; give a set of strings"
     if not COUNT.or_none().accepts(context_window):
         yield f"provider.context_window is {shown(context_window)}; give {COUNT.or_none().wanted}"
+    if not PRICE.or_none().accepts(price):
+        yield f"provider.price is {shown(price)}; give {PRICE.or_none().wanted}"
 
 
 def _text_problems(**values: object) -> Iterator[str]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from fsm_fallback.core.outcome import Fault
+    from fsm_fallback.core.prices import Price
     from fsm_fallback.testing.emulator import EmulatedProvider, Step
     from fsm_fallback.testing.outage import Outage
     from fsm_fallback.testing.scripted import Exhausted, Failing, ScriptedProvider
@@ -24,7 +25,7 @@ class ScriptedOptions(TypedDict, total=False):
     account: str | None
     capabilities: Iterable[str]
     context_window: int | None
-    price: object
+    price: Price | None
     classify: Callable[[BaseException], Fault] | None
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from fsm_fallback.core.info import ModelInfo
     from fsm_fallback.core.outcome import Fault
+    from fsm_fallback.core.prices import Price
     from fsm_fallback.testing.clock import ManualClock
     from fsm_fallback.testing.outage import Outage
 
@@ -89,7 +90,7 @@ class ScriptedProvider:
         account: str | None = None,
         capabilities: Iterable[str] = (),
         context_window: int | None = None,
-        price: object = None,
+        price: Price | None = None,
         classify: Callable[[BaseException], Fault] | None = None,
     ) -> None:
         from fsm_fallback.core.info import ModelInfo  # noqa: PLC0415  # the clock and the emulator do without providers

@@ -7,6 +7,7 @@ import pytest
 
 from fsm_fallback import ConfigurationError, FallbackProvider, Fault, FaultKind, ModelInfo, provider
 from fsm_fallback.core.bounds import shown
+from fsm_fallback.core.prices import Price
 
 SLOTS = ("call", "acall", "stream", "astream")
 
@@ -116,7 +117,7 @@ class TestTheDecorator:
             account="a",
             capabilities=("tools", "vision", "tools"),
             context_window=8,
-            price=0.5,
+            price=Price(input_mtok="0.5", output_mtok=1),
             classify=classify,
             timeout_arg="seconds",
         )(ask)
@@ -125,7 +126,7 @@ class TestTheDecorator:
             account="a",
             capabilities=frozenset({"tools", "vision"}),
             context_window=8,
-            price=0.5,
+            price=Price(input_mtok="0.5", output_mtok=1),
         )
         assert made.classify is classify
         assert made.timeout_arg == "seconds"
@@ -162,6 +163,14 @@ class TestBadInput:
             provider("any", context_window=window)
         assert repr(window) in str(caught.value)
         assert "give a whole number >= 1, or None" in str(caught.value)
+
+    @pytest.mark.parametrize("price", [0, 0.5, "0.5", {"input_mtok": 1}, Price])
+    def test_a_price_that_is_none(self, price):
+        """A bare number does not say what it is for."""
+        with pytest.raises(
+            ConfigurationError, match=r"^provider\.price is .*; give a Price, or None$"
+        ):
+            provider("any", price=price)
 
     @pytest.mark.parametrize("capabilities", ["tools", {1}, ("tools", None), 5, None])
     def test_capabilities_that_are_no_strings(self, capabilities):

@@ -12,6 +12,7 @@ import pytest
 
 import fsm_fallback.testing.plugin
 from fsm_fallback import FallbackConfig, FallbackProvider
+from fsm_fallback.core.prices import Price
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.testing import AuditRecords, Delay, Emulator, ManualClock, Overloaded, Status
 
@@ -85,9 +86,10 @@ class TestScripted:
 
     def test_options_are_those_of_the_class(self, scripted_provider):
         """The script may be left out, as there."""
-        provider = scripted_provider("a", ["x"], exhausted="repeat", model="m", price=1)
+        one = Price(input_mtok=1, output_mtok=1)
+        provider = scripted_provider("a", ["x"], exhausted="repeat", model="m", price=one)
         assert [provider.call(), provider.call()] == ["x", "x"]
-        assert (provider.info.model, provider.info.price) == ("m", 1)
+        assert (provider.info.model, provider.info.price) == ("m", one)
         assert scripted_provider("b").pending == 0
 
     def test_a_strict_one_that_was_played_is_well(self, scripted_provider):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsm_fallback import FallbackConfig, FallbackProvider, StreamConfig
+from fsm_fallback.core.prices import Price
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.testing import (
     Delay,
@@ -294,8 +295,9 @@ def test_threads_get_a_step_each():
 
 def test_what_is_known_of_the_model_is_told():
     """The keywords end up in `info`; the time-out goes by its name."""
+    free = Price(input_mtok=0, output_mtok=0)
     provider = ScriptedProvider(
-        "a", model="m", account="acme", capabilities=["tools"], context_window=8000, price=0
+        "a", model="m", account="acme", capabilities=["tools"], context_window=8000, price=free
     )
     info = provider.info
     assert (provider.name, provider.timeout_arg) == ("a", "timeout")
@@ -304,7 +306,7 @@ def test_what_is_known_of_the_model_is_told():
         "acme",
         frozenset({"tools"}),
         8000,
-        0,
+        free,
     )
 
 

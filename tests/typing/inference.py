@@ -33,6 +33,7 @@ from fsm_fallback import (
     ignoring,
     provider,
 )
+from fsm_fallback.core.prices import Price
 
 gpt, claude = OpenAI(max_retries=0), Anthropic(max_retries=0)
 async_gpt, async_claude = AsyncOpenAI(max_retries=0), AsyncAnthropic(max_retries=0)
@@ -137,7 +138,10 @@ without_name: FallbackProvider[[str], Response | Message] = by_name
 written: FallbackProvider[[str], Response | Message] = FallbackProvider(named, anamed)
 
 
-@provider("a", timeout_arg="timeout", capabilities={"tools"}, context_window=8_000, price=0.5)
+PRICE = Price(input_mtok=0.5, output_mtok="1")
+
+
+@provider("a", timeout_arg="timeout", capabilities={"tools"}, context_window=8_000, price=PRICE)
 def with_options(
     prompt: str, /, *parts: bytes, temperature: float = 0.0, timeout: float | None = None
 ) -> str:
