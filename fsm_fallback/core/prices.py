@@ -70,7 +70,7 @@ def _is_date(value: object) -> bool:
     return isinstance(value, dt.date) and not isinstance(value, dt.datetime)
 
 
-AMOUNT: Final = Bound(_is_amount, "USD in [0, 1e9] as Decimal, int, text or float")
+AMOUNT: Final = Bound(_is_amount, "an amount of USD in [0, 1e9]")
 SOURCE: Final = Bound(lambda v: isinstance(v, str) and bool(v), "a non-empty string")
 DATE: Final = Bound(lambda v: v is None or _is_date(v), "a datetime.date, or None")
 
@@ -125,15 +125,6 @@ def _are_tiers(value: object) -> bool:
 _TIERS: Final = Bound(_are_tiers, "a tuple of Tier, no two with the same start")
 
 
-@attrs.frozen
-class _Rates:
-    """USD per token as floats: what a strategy reckons with."""
-
-    input: float
-    cached: float
-    output: float
-
-
 @attrs.frozen(kw_only=True)
 class Price:
     """What a model costs, in USD per million tokens; an explicit 0 is free.
@@ -178,15 +169,15 @@ class Price:
     _cached: float = attrs.field(init=False, repr=False, eq=False)
     _output: float = attrs.field(init=False, repr=False, eq=False)
     _fixed: float = attrs.field(init=False, repr=False, eq=False)
-    _steps: tuple[tuple[int, _Rates], ...] = attrs.field(init=False, repr=False, eq=False)
+    _steps: tuple[tuple[int, float, float, float], ...] = attrs.field(
+        init=False, repr=False, eq=False
+    )
 
     def __attrs_post_init__(self) -> None:
         refuse_problems(bound_problems(self))
-        rates = _rates(self)
-        steps = tuple((tier.start, _rates(tier)) for tier in reversed(self.tiers))
-        object.__setattr__(self, "_input", rates.input)
-        object.__setattr__(self, "_cached", rates.cached)
-        object.__setattr__(self, "_output", rates.output)
+        for name, rate in zip(("_input", "_cached", "_output"), _rates(self), strict=True):
+            object.__setattr__(self, name, rate)
+        steps = tuple((tier.start, *_rates(tier)) for tier in reversed(self.tiers))
         object.__setattr__(self, "_fixed", float(self.per_request))
         object.__setattr__(self, "_steps", steps)
 
@@ -223,13 +214,13 @@ class Price:
             cached_tokens: How many of the input will be read from a cache, at most all of them.
         """
         if self._steps:
-            for start, rates in self._steps:
+            for start, fresh, cached, out in self._steps:
                 if input_tokens > start:
                     return (
                         self._fixed
-                        + (input_tokens - cached_tokens) * rates.input
-                        + cached_tokens * rates.cached
-                        + output_tokens * rates.output
+                        + (input_tokens - cached_tokens) * fresh
+                        + cached_tokens * cached
+                        + output_tokens * out
                     )
         total = self._fixed + input_tokens * self._input + output_tokens * self._output
         return total + cached_tokens * (self._cached - self._input) if cached_tokens else total
@@ -241,10 +232,13 @@ class Price:
         return self
 
 
-def _rates(price: Price | Tier) -> _Rates:
+def _rates(price: Price | Tier) -> tuple[float, float, float]:
+    """USD per token of input, of cached input and of output, as floats."""
     cached = price.input_mtok if price.cached_mtok is None else price.cached_mtok
-    return _Rates(
-        float(price.input_mtok) / _MEGA, float(cached) / _MEGA, float(price.output_mtok) / _MEGA
+    return (
+        float(price.input_mtok) / _MEGA,
+        float(cached) / _MEGA,
+        float(price.output_mtok) / _MEGA,
     )
 
 
