@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 from fsm_fallback.core.bounds import Bound, instance_of, refuse_problems, shown
 from fsm_fallback.core.info import ModelFacts, ModelInfo
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from genai_prices import types
     from genai_prices.data_snapshot import DataSnapshot
 
-_SAID: Final = frozenset({"input_mtok", "output_mtok", "cache_read_mtok", "requests_kcount"})
+    _Listed: TypeAlias = dict[str, Decimal | types.TieredPrices]
+
+_ZERO: Final = Decimal(0)
+_REQUESTS: Final = "requests_kcount"
+_SAID: Final = frozenset({"input_mtok", "output_mtok", "cache_read_mtok", _REQUESTS})
 """The keys a `Price` says."""
 
 _BESIDE: Final = frozenset(
@@ -51,16 +55,16 @@ _AT: Final = instance_of(datetime, "a datetime").or_none()
 class _Rates(TypedDict):
     input_mtok: Decimal
     output_mtok: Decimal
-    cached_mtok: Decimal | None
+    cached_mtok: Decimal
 
 
 class GenaiPrices:
     """What `genai-prices` knows of models: a `PriceSource` and a `CapabilitySource`.
 
     A model is quoted once, when it is first asked for, and the quote kept: a price that is to
-    change later on is the one in force then, and one that changes by the hour is its dearest. Make
-    a new one for the prices of another day. Prices are those of the standard service, never of
-    batches, priority or any other tier of it.
+    change later on is the one in force then; of one that changes by the hour, each rate is the
+    dearest of that day. Make a new source for the prices of another day. Prices are those of the
+    standard service, never of batches, priority or any other tier of it.
 
     The names of models are matched by the package's rules, which know aliases and dates. What it
     knows a model can do is its context window alone.
@@ -124,25 +128,14 @@ class GenaiPrices:
         if model is None:
             return None
         at = datetime.now(UTC) if self._at is None else self._at
-        quotes = [self._said(each) for each in _of_the_day(model, at)]
-        sure = [each for each in quotes if each is not None]
-        if not sure or len(sure) < len(quotes):
+        lists = [_listed(each) for each in _of_the_day(model, at)]
+        if not lists or not all(map(_can_be_said, lists)):
             return None
-        return max(sure, key=lambda price: price.input_mtok + price.output_mtok)
-
-    def _said(self, prices: types.ModelPrice) -> Price | None:
-        """A list of prices as a `Price`; None if it cannot say them."""
-        listed = {key: value for key, value in vars(prices).items() if value is not None}
-        requests = listed.get("requests_kcount", Decimal(0))
-        if "input_mtok" not in listed or not listed.keys() <= _SAID | _BESIDE:
-            return None
-        if not isinstance(requests, Decimal):
-            return None
-        starts = sorted({start for key in _SAID & listed.keys() for start in _starts(listed[key])})
+        starts = {start for each in lists for start in _starts(each)}
         return Price(
-            **_rates(listed, None),
-            tiers=tuple(Tier(start=start, **_rates(listed, start)) for start in starts),
-            per_request=requests.scaleb(-3),
+            **_dearest(lists, None),
+            tiers=tuple(Tier(start=start, **_dearest(lists, start)) for start in starts),
+            per_request=max(_rate(each.get(_REQUESTS, _ZERO), None) for each in lists) / 1000,
             source=self._source,
             date=self._date,
         )
@@ -186,20 +179,36 @@ def _of_the_day(model: types.ModelInfo, at: datetime) -> Iterable[types.ModelPri
     return [*possible, *(each.prices for each in model.prices[:1])]
 
 
-def _starts(price: Decimal | types.TieredPrices) -> Iterator[int]:
-    return iter(()) if isinstance(price, Decimal) else (tier.start for tier in price.tiers)
+def _listed(prices: types.ModelPrice) -> _Listed:
+    return {key: value for key, value in vars(prices).items() if value is not None}
 
 
-def _rates(listed: dict[str, Decimal | types.TieredPrices], start: int | None) -> _Rates:
-    """The rates from a start on; those of short requests for None.
+def _can_be_said(listed: _Listed) -> bool:
+    """Whether a `Price` says all there is to a list of prices."""
+    if "input_mtok" not in listed or not listed.keys() <= _SAID | _BESIDE:
+        return False
+    return isinstance(listed.get(_REQUESTS, _ZERO), Decimal)
+
+
+def _starts(listed: _Listed) -> Iterator[int]:
+    """Where a rate of a list changes."""
+    for key in _SAID & listed.keys():
+        price = listed[key]
+        if not isinstance(price, Decimal):
+            yield from (tier.start for tier in price.tiers)
+
+
+def _dearest(lists: list[_Listed], start: int | None) -> _Rates:
+    """The rates from a start on, each the dearest of all lists; those of short requests for None.
 
     A model priced by its input alone, as those for embeddings are, answers for nothing.
     """
-    cached = listed.get("cache_read_mtok")
     return {
-        "input_mtok": _rate(listed["input_mtok"], start),
-        "output_mtok": _rate(listed.get("output_mtok", Decimal(0)), start),
-        "cached_mtok": None if cached is None else _rate(cached, start),
+        "input_mtok": max(_rate(each["input_mtok"], start) for each in lists),
+        "output_mtok": max(_rate(each.get("output_mtok", _ZERO), start) for each in lists),
+        "cached_mtok": max(
+            _rate(each.get("cache_read_mtok", each["input_mtok"]), start) for each in lists
+        ),
     }
 
 

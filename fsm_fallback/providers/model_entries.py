@@ -87,7 +87,7 @@ def origin_problems(source: object, date: object, where: str) -> Iterator[str]:
 
 def double_names(where: str, entries: Mapping[str, ModelEntry]) -> Iterator[str]:
     """Each alias that is also a name of another model."""
-    owners: dict[str, str] = {str(name): str(name) for name in entries}
+    owners = {name: name for name in entries}
     for model, entry in entries.items():
         for alias in entry.aliases:
             if alias in owners:
