@@ -8,7 +8,6 @@ ten times as much, so nothing is guessed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from fsm_fallback.core.bounds import refuse_problems, shown
@@ -25,6 +24,7 @@ from fsm_fallback.providers.model_entries import (
 
 if TYPE_CHECKING:
     import datetime as dt  # a millisecond to import, and only a type here
+    from os import PathLike
 
 __all__ = ["ModelEntry", "ModelTable"]
 
@@ -61,7 +61,7 @@ class ModelTable:
         return f"<{type(self).__name__}: {len(self._entries)} names from {self._source!r}>"
 
     @classmethod
-    def from_toml(cls, path: str | Path) -> Self:
+    def from_toml(cls, path: str | PathLike[str]) -> Self:
         """Read a table from a TOML file.
 
         Such as this:
@@ -85,6 +85,7 @@ class ModelTable:
                 unknown and every value that cannot work, each by its path in the file.
         """
         import tomllib  # noqa: PLC0415  # only those with a file need it
+        from pathlib import Path  # noqa: PLC0415  # as above
 
         file = Path(path)
         try:
