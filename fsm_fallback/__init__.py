@@ -8,10 +8,11 @@ property suite proves, and the table whose rows the audit log names.
 from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.circuit import CircuitBreaker, CircuitBreakers
 from fsm_fallback.core.breaker_rows import BreakerState
-from fsm_fallback.core.info import ModelInfo
+from fsm_fallback.core.info import CapabilitySource, ModelFacts, ModelInfo, PriceSource
 from fsm_fallback.core.lease import Lease
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome, Scope
 from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig, RetryConfig, StreamConfig
+from fsm_fallback.core.prices import Price, Tier
 from fsm_fallback.core.snapshot import BreakerSnapshot
 from fsm_fallback.core.strategies import CallOptions, CapabilityBased, Sequential, Strategy
 from fsm_fallback.core.trail import Attempt, Skip, StreamReset
@@ -36,6 +37,7 @@ from fsm_fallback.errors import (
 from fsm_fallback.fallback import FallbackProvider
 from fsm_fallback.providers.classifying import counting, ignoring
 from fsm_fallback.providers.faults import classify, classify_response
+from fsm_fallback.providers.models import ModelEntry, ModelTable
 from fsm_fallback.providers.protocol import ModelProvider, provider
 from fsm_fallback.providers.usage import Usage
 from fsm_fallback.telemetry import AuditLog
@@ -54,6 +56,7 @@ __all__ = [
     "BreakerState",
     "CallOptions",
     "CapabilityBased",
+    "CapabilitySource",
     "ChainFailed",
     "CircuitBreaker",
     "CircuitBreakers",
@@ -66,10 +69,15 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Lease",
+    "ModelEntry",
+    "ModelFacts",
     "ModelInfo",
     "ModelProvider",
+    "ModelTable",
     "NotEligible",
     "Outcome",
+    "Price",
+    "PriceSource",
     "RequestRejected",
     "RetryConfig",
     "Scope",
@@ -83,6 +91,7 @@ __all__ = [
     "StreamInterrupted",
     "StreamReset",
     "StreamTruncated",
+    "Tier",
     "TimeWindow",
     "UnpicklableError",
     "Usage",

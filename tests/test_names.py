@@ -24,6 +24,7 @@ NAMES = [
     "BreakerState",
     "CallOptions",
     "CapabilityBased",
+    "CapabilitySource",
     "ChainFailed",
     "CircuitBreaker",
     "CircuitBreakers",
@@ -36,10 +37,15 @@ NAMES = [
     "Fault",
     "FaultKind",
     "Lease",
+    "ModelEntry",
+    "ModelFacts",
     "ModelInfo",
     "ModelProvider",
+    "ModelTable",
     "NotEligible",
     "Outcome",
+    "Price",
+    "PriceSource",
     "RequestRejected",
     "RetryConfig",
     "Scope",
@@ -53,6 +59,7 @@ NAMES = [
     "StreamInterrupted",
     "StreamReset",
     "StreamTruncated",
+    "Tier",
     "TimeWindow",
     "UnpicklableError",
     "Usage",
@@ -62,7 +69,18 @@ NAMES = [
     "ignoring",
     "provider",
 ]
-NOT_IMPORTED = ["anthropic", "anyio", "asyncio", "cattrs", "openai", "redis", "structlog", "trio"]
+NOT_IMPORTED = [
+    "anthropic",
+    "anyio",
+    "asyncio",
+    "cattrs",
+    "decimal",
+    "genai_prices",
+    "openai",
+    "redis",
+    "structlog",
+    "trio",
+]
 
 
 def in_a_fresh_interpreter(code):
