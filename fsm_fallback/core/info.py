@@ -165,7 +165,7 @@ class _Asked:
         try:
             answer = ask(source)
         except Exception as error:  # noqa: BLE001  # a source may raise anything
-            self._first = self._first or error
+            self._first = error if self._first is None else self._first
             self._problems.append(
                 f"{where} raised {type(error).__name__}; mend the source, or leave it out"
             )

@@ -244,7 +244,7 @@ def _rates(price: Price | Tier) -> tuple[float, float, float]:
 
 @functools.cache
 def _exact() -> Context:
-    """A context of our own: the caller's may round, or trap. It only reads, so threads share it."""
+    """A context of our own: the caller's may round, or trap. Never changed, so shared."""
     from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Inexact  # noqa: PLC0415  # see above
 
     return Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
