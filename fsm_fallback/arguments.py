@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, Final, TypedDict
 
 from fsm_fallback.circuit.gates import ACCOUNT
 from fsm_fallback.core.bounds import COUNT, SECONDS, is_count, shown
+from fsm_fallback.core.info import CapabilitySource, PriceSource
 from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
-from fsm_fallback.core.strategies import CallOptions, is_strategy
+from fsm_fallback.core.prices import AMOUNT, to_decimal
+from fsm_fallback.core.strategies import CallOptions, Strategy, is_strategy, strategies_in
+from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import Way
-from fsm_fallback.providers.protocol import CALLS, calling_problems, slot_of
+from fsm_fallback.drivers.walk import Describe
+from fsm_fallback.providers.protocol import CALLS, slot_of
+from fsm_fallback.providers.protocol import calling_problems as calling_problems_of
 from fsm_fallback.providers.reading import AUTO
 from fsm_fallback.telemetry import AuditLog
+from fsm_fallback.wiring import Plan
+
+
+class Parameters(TypedDict, total=False):
+    """The keyword arguments of `FallbackProvider`, as its overloads share them."""
+
+    strategy: Strategy | None
+    config: FallbackConfig
+    clock: Callable[[], float]
+    sample: Callable[[], float]
+    audit: str | AuditLog | None
+    accept: Accept | None
+    describe: Describe | None
+    prices: PriceSource | None
+    capabilities: CapabilitySource | None
+    name: str
+
+
+class Same(Enum):
+    """Stands for an option that was not given."""
+
+    SAME = "as it is"
+
+
+SAME: Final = Same.SAME
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not SAME}
+
+
+def plan_problems(plan: Plan) -> Iterator[str]:
+    """What is wrong with what a chain is to be made of."""
+    yield from provider_problems(plan.providers)
+    yield from argument_problems(plan)
+    yield from source_problems(plan)
+    yield from strategy_problems(plan)
 
 
 def provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
@@ -47,7 +91,7 @@ def provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
             yield f"{where} is {shown(each)}; give an instance of it"
         elif not any(callable(getattr(each, way, None)) for way in CALLS):
             yield f"{where} is {shown(each)}, which has no {', '.join(CALLS)}; give it one of them"
-        yield from calling_problems(
+        yield from calling_problems_of(
             where,
             getattr(each, "classify", None),
             getattr(each, "timeout_arg", None),
@@ -59,32 +103,61 @@ def provider_problems(providers: tuple[Any, ...]) -> Iterator[str]:
             yield f"{where}.info.context_window is {shown(window)}; give {COUNT.or_none().wanted}"
 
 
-def argument_problems(
-    strategy: object,
-    config: object,
-    clock: object,
-    sample: object,
-    audit: object,
-    accept: object,
-    name: object,
-) -> Iterator[str]:
-    """What is wrong with all other arguments."""
-    if strategy is not None and not is_strategy(strategy):
-        yield f"FallbackProvider.strategy is {shown(strategy)}; give an object with order()"
-    if not isinstance(config, FallbackConfig):
-        yield f"FallbackProvider.config is {shown(config)}; give a FallbackConfig"
-    if not callable(clock):
-        yield f"FallbackProvider.clock is {shown(clock)}; give a function that returns seconds"
-    if not callable(sample):
-        yield f"FallbackProvider.sample is {shown(sample)}; give a function that draws from [0, 1)"
+def argument_problems(plan: Plan) -> Iterator[str]:
+    """What is wrong with parameters, clock, samples and name."""
+    given: Any = plan  # whatever it holds
+    owner = "FallbackProvider"
+    if given.strategy is not None and not is_strategy(given.strategy):
+        yield f"{owner}.strategy is {shown(given.strategy)}; give an object with order()"
+    if not isinstance(given.config, FallbackConfig):
+        yield f"{owner}.config is {shown(given.config)}; give a FallbackConfig"
+    if not callable(given.clock):
+        yield f"{owner}.clock is {shown(given.clock)}; give a function that returns seconds"
+    if not callable(given.sample):
+        yield f"{owner}.sample is {shown(given.sample)}; give a function that draws from [0, 1)"
+    if not isinstance(given.name, str) or not given.name:
+        yield f"{owner}.name is {shown(given.name)}; give a non-empty string"
+
+
+def calling_problems(audit: object, accept: object) -> Iterator[str]:
+    """What is wrong with who hears of calls, and who judges answers."""
     if not (audit is None or isinstance(audit, AuditLog) or audit in AUDIT_MODES):
         yield (
             f"FallbackProvider.audit is {shown(audit)}; give an AuditLog or one of "
             f"{', '.join(AUDIT_MODES)}"
         )
     yield from accept_problems("FallbackProvider", accept)
-    if not isinstance(name, str) or not name:
-        yield f"FallbackProvider.name is {shown(name)}; give a non-empty string"
+
+
+def source_problems(plan: Plan) -> Iterator[str]:
+    """What is wrong with what tells of calls and of models."""
+    describe: object = plan.describe
+    if describe is not None and not callable(describe):
+        yield (
+            f"FallbackProvider.describe is {shown(describe)}; give a function of a call's "
+            "arguments that returns CallOptions, or None"
+        )
+    for name, source, method in (
+        ("prices", plan.prices, "price"),
+        ("capabilities", plan.capabilities, "capabilities"),
+    ):
+        if source is not None and not callable(getattr(source, method, None)):
+            yield f"FallbackProvider.{name} is {shown(source)}; give an object with {method}()"
+
+
+def strategy_problems(plan: Plan) -> Iterator[str]:
+    """What the strategy says of providers that the chain has not."""
+    config: object = plan.config
+    if not isinstance(config, FallbackConfig) or not is_strategy(plan.strategy_in_force):
+        return
+    named = [getattr(each, "name", None) for each in plan.providers]
+    names = [name for name in named if isinstance(name, str)]
+    for each in strategies_in(plan.strategy_in_force):
+        for unknown in sorted(set(getattr(each, "weights", None) or ()) - set(names)):
+            yield (
+                f"{type(each).__name__}.weights names {unknown!r}, which is no provider of the "
+                f"chain; there are {', '.join(names)}"
+            )
 
 
 def accept_problems(owner: str, accept: object) -> Iterator[str]:
@@ -110,9 +183,16 @@ def option_problems(options: CallOptions, accept: object, config: FallbackConfig
         count: object = getattr(options, name)
         if not (count is None or is_count(count, 0)):
             yield f"options.{name} is {shown(count)}; give a whole number >= 0, or None"
+    if not AMOUNT.or_none().accepts(options.max_cost):
+        yield f"options.max_cost is {shown(options.max_cost)}; give {AMOUNT.or_none().wanted}"
     if options.deadline is None and config.when_all_open == "wait":
         yield "options.deadline is None and when_all_open 'wait'; give the wait an end"
     yield from accept_problems("options", accept)
+
+
+def as_amount(amount: Any) -> Any:
+    """A sum of money as `Decimal`; anything else as it is, to be refused."""
+    return amount if amount is None or isinstance(amount, Enum) else to_decimal(amount)
 
 
 def as_words(words: object) -> Any:

@@ -10,43 +10,46 @@ import itertools
 import random
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from enum import Enum
-from threading import Lock
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Final, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
-
-import attrs
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.arguments import (
-    argument_problems,
+    SAME,
+    Parameters,
+    Same,
+    as_amount,
     as_words,
+    calling_problems,
+    given,
     option_problems,
-    provider_problems,
+    plan_problems,
     walk_problems,
 )
+from fsm_fallback.asking import aanswer, aanswer_stream, answer, answer_stream
 from fsm_fallback.circuit import CircuitBreaker
-from fsm_fallback.circuit.gates import can_be_cut, gates_of
 from fsm_fallback.core.bounds import refuse_problems
 from fsm_fallback.core.breaker_rows import BREAKER
-from fsm_fallback.core.chain_rows import CHAIN
-from fsm_fallback.core.info import ModelInfo
+from fsm_fallback.core.health import ProviderHealth
+from fsm_fallback.core.info import CapabilitySource, ModelInfo, PriceSource
+from fsm_fallback.core.metrics import Durations, ProviderMetrics
 from fsm_fallback.core.parameters import FallbackConfig
-from fsm_fallback.core.rules import PLAIN, Rules
 from fsm_fallback.core.strategies import CallOptions, Strategy
 from fsm_fallback.drivers import sync
-from fsm_fallback.drivers.budget import RetryBudget
 from fsm_fallback.drivers.delivery import Delivery
 from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import NO_LIMIT, Way, Within
-from fsm_fallback.drivers.linking import largest_window, links_of, ways_of
+from fsm_fallback.drivers.linking import ways_of
+from fsm_fallback.drivers.meters import DurationListener
 from fsm_fallback.drivers.sync_stream import stream as plain_stream
-from fsm_fallback.drivers.walk import Walk
-from fsm_fallback.providers.classifying import log_fault_of_user
+from fsm_fallback.drivers.walk import Describe, Walk
 from fsm_fallback.providers.protocol import ModelProvider
-from fsm_fallback.providers.usage import usage_of
 from fsm_fallback.telemetry import AuditLog
+from fsm_fallback.wiring import Made, Plan
+
+if TYPE_CHECKING:
+    from fsm_fallback.core.prices import Amount
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -57,28 +60,7 @@ T3 = TypeVar("T3")
 T4 = TypeVar("T4")
 
 
-class _Same(Enum):
-    """Stands for an option that was not given."""
-
-    SAME = "as it is"
-
-
-_SAME: Final = _Same.SAME
 _CONFIG: Final = FallbackConfig()
-_ENTERING: Final = Lock()
-_RECORDED_STEPS: Final = 4096  # kept in memory where no log is given; about a megabyte
-
-
-class _Parameters(TypedDict, total=False):
-    """The keyword arguments of `FallbackProvider`, as its overloads share them."""
-
-    strategy: Strategy | None
-    config: FallbackConfig
-    clock: Callable[[], float]
-    sample: Callable[[], float]
-    audit: str | AuditLog | None
-    accept: Accept | None
-    name: str
 
 
 class FallbackProvider(Generic[P, T_co]):
@@ -99,6 +81,12 @@ class FallbackProvider(Generic[P, T_co]):
             `Fault` that says why not, and may have to be awaited. One that raises does not take it.
             Another provider is asked then, and the answer is kept in the trail with its usage.
             Nothing is booked, unless the `Fault` says otherwise.
+        describe: Tells from the arguments of a call what it needs and how large it is, as
+            `CallOptions`; what `options` says of that wins. One that raises is logged, and has
+            told nothing.
+        prices: What models cost whose providers do not say. Where a price is known, tokens and
+            costs are counted.
+        capabilities: What models can do, and how much they take, whose providers do not say.
         name: The chain's name in records; its breakers are `name/provider` there.
 
     Raises:
@@ -112,7 +100,7 @@ class FallbackProvider(Generic[P, T_co]):
         self: FallbackProvider[Q, T1],
         first: ModelProvider[Q, T1],
         /,
-        **parameters: Unpack[_Parameters],
+        **parameters: Unpack[Parameters],
     ) -> None: ...
     @overload
     def __init__(
@@ -120,7 +108,7 @@ class FallbackProvider(Generic[P, T_co]):
         first: ModelProvider[Q, T1],
         second: ModelProvider[Q, T2],
         /,
-        **parameters: Unpack[_Parameters],
+        **parameters: Unpack[Parameters],
     ) -> None: ...
     @overload
     def __init__(
@@ -129,7 +117,7 @@ class FallbackProvider(Generic[P, T_co]):
         second: ModelProvider[Q, T2],
         third: ModelProvider[Q, T3],
         /,
-        **parameters: Unpack[_Parameters],
+        **parameters: Unpack[Parameters],
     ) -> None: ...
     @overload
     def __init__(
@@ -139,13 +127,13 @@ class FallbackProvider(Generic[P, T_co]):
         third: ModelProvider[Q, T3],
         fourth: ModelProvider[Q, T4],
         /,
-        **parameters: Unpack[_Parameters],
+        **parameters: Unpack[Parameters],
     ) -> None: ...
     @overload
     def __init__(
         self: FallbackProvider[Q, T1],
         *providers: ModelProvider[Q, T1],
-        **parameters: Unpack[_Parameters],
+        **parameters: Unpack[Parameters],
     ) -> None: ...
     def __init__(
         self,
@@ -156,31 +144,30 @@ class FallbackProvider(Generic[P, T_co]):
         sample: Callable[[], float] = random.random,
         audit: str | AuditLog | None = None,
         accept: Accept | None = None,
+        describe: Describe | None = None,
+        prices: PriceSource | None = None,
+        capabilities: CapabilitySource | None = None,
         name: str = "fallback",
     ) -> None:
-        refuse_problems(
-            itertools.chain(
-                provider_problems(providers),
-                argument_problems(strategy, config, clock, sample, audit, accept, name),
-            )
+        plan = Plan(
+            name=name,
+            providers=providers,
+            config=config,
+            strategy=strategy,
+            clock=clock,
+            sample=sample,
+            describe=describe,
+            prices=prices,
+            capabilities=capabilities,
         )
+        refuse_problems(itertools.chain(plan_problems(plan), calling_problems(audit, accept)))
         self.name = name
-        self.info = ModelInfo(context_window=largest_window(providers))
-        self.config = config
-        self._providers = providers
-        self._strategy = config.strategy if strategy is None else strategy
-        self._clock = clock
-        self._sample = sample
+        self._made = Made(plan, audit)
+        self._given: dict[str, Any] = {}
         self._options = CallOptions(deadline=config.deadline)
-        self._calls = itertools.count(1)
         self._accept = accept
-        self._budget = RetryBudget(config.retry)
-        self._entered = 0
-        self.can_be_cut = all(map(can_be_cut, providers))
-        self._circuits, self._gates = gates_of(providers, config, clock, sample)
         self._walks: dict[Way, Walk] = {}
-        self._origin: object = None  # kept: its breakers leave the log with it
-        self.audit = self._attach(config.audit if audit is None else audit)
+        self._chains = weakref.WeakSet((self,))
 
     # Calling --------------------------------------------------------------------------------
 
@@ -212,11 +199,11 @@ class FallbackProvider(Generic[P, T_co]):
 
     def detailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
         """As `call`, with the provider that answered and the whole trail."""
-        return self._answer(NO_LIMIT, args, kwargs)
+        return answer(self._walk("call"), NO_LIMIT, args, kwargs)
 
     async def adetailed(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T_co]:
         """As `acall`, with the provider that answered and the whole trail."""
-        return await self._aanswer(NO_LIMIT, args, kwargs)
+        return await aanswer(self._walk("acall"), NO_LIMIT, args, kwargs)
 
     # Streaming ------------------------------------------------------------------------------
 
@@ -242,7 +229,7 @@ class FallbackProvider(Generic[P, T_co]):
 
     def stream_detailed(self, *args: P.args, **kwargs: P.kwargs) -> AnswerStream[T_co]:
         """As `stream`, with the provider that answers and the trail, as they come."""
-        return self._answer_stream(NO_LIMIT, args, kwargs)
+        return answer_stream(self._delivery("stream"), args, kwargs)
 
     def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T_co, None]:
         """As `stream`, awaited, with timers. Leave it with `aclose`, or `contextlib.aclosing`.
@@ -255,17 +242,18 @@ class FallbackProvider(Generic[P, T_co]):
 
     def astream_detailed(self, *args: P.args, **kwargs: P.kwargs) -> AsyncAnswerStream[T_co]:
         """As `astream`, with the provider that answers and the trail, as they come."""
-        return self._aanswer_stream(NO_LIMIT, args, kwargs)
+        return aanswer_stream(self._delivery("astream"), args, kwargs)
 
     def options(
         self,
         *,
-        deadline: float | _Same | None = _SAME,
-        accept: Accept | _Same | None = _SAME,
-        needs: Iterable[str] | _Same = _SAME,
-        input_tokens: int | _Same | None = _SAME,
-        output_tokens: int | _Same | None = _SAME,
-        tags: Iterable[str] | _Same = _SAME,
+        deadline: float | Same | None = SAME,
+        accept: Accept | Same | None = SAME,
+        needs: Iterable[str] | Same = SAME,
+        input_tokens: int | Same | None = SAME,
+        output_tokens: int | Same | None = SAME,
+        max_cost: Amount | Same | None = SAME,
+        tags: Iterable[str] | Same = SAME,
     ) -> Self:
         """The same chain with options of its own: breakers, audit and numbers are shared.
 
@@ -278,29 +266,59 @@ class FallbackProvider(Generic[P, T_co]):
             needs: What a model must be able to do, for strategies that look at it.
             input_tokens: About how many tokens the request has; None if nobody counted.
             output_tokens: About how many the answer may have; None as above.
+            max_cost: US dollars an attempt may cost by the price of its model and those tokens, for
+                strategies that look at it; None for any.
             tags: Words for a strategy of one's own.
 
         Raises:
             ConfigurationError: If an option is out of bounds.
         """
-        given = {
-            "deadline": deadline,
-            "needs": as_words(needs),
-            "input_tokens": input_tokens,
-            "output_tokens": output_tokens,
-            "tags": as_words(tags),
-        }
-        new: dict[str, Any] = {k: v for k, v in given.items() if not isinstance(v, _Same)}
+        new = given(
+            deadline=deadline,
+            needs=as_words(needs),
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            max_cost=as_amount(max_cost),
+            tags=as_words(tags),
+        )
         same = copy.copy(self)
-        same._options = attrs.evolve(self._options, **new)  # noqa: SLF001  # a copy of self
-        if not isinstance(accept, _Same):
-            same._accept = accept  # noqa: SLF001  # as above
-        refuse_problems(option_problems(same._options, same._accept, self.config))  # noqa: SLF001  # as above
+        same._given = {**self._given, **new}  # noqa: SLF001  # a copy of self
         same._walks = {}  # noqa: SLF001  # as above
-        same._origin = self  # noqa: SLF001  # as above
+        if not isinstance(accept, Same):
+            same._accept = accept  # noqa: SLF001  # as above
+        with self._made.reloading:
+            plan = self._made.plan
+            refuse_problems(same._problems(plan))  # noqa: SLF001  # as above
+            same._options = same._options_by(plan.config)  # noqa: SLF001  # as above
+            self._chains.add(same)
         return same
 
     # Looking --------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> FallbackConfig:
+        """The parameters in force."""
+        return self._made.wiring.config
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of its models together: the largest window."""
+        return ModelInfo(context_window=self._made.wiring.context_window)
+
+    @property
+    def audit(self) -> AuditLog:
+        """The log its machines tell."""
+        return self._made.audit
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether every attempt ends with its limit."""
+        return self._made.wiring.can_be_cut
+
+    @property
+    def ways(self) -> frozenset[Way]:
+        """The ways this chain can be called in: `"call"` unless a provider must be awaited."""
+        return ways_of(self._made.wiring.providers)
 
     def breaker(self, name: str) -> CircuitBreaker:
         """The breaker of a provider; that of an account under `"account:..."`.
@@ -308,15 +326,52 @@ class FallbackProvider(Generic[P, T_co]):
         Raises:
             KeyError: If no provider of this chain has that name.
         """
-        if name not in self._circuits:
-            known = ", ".join(repr(each) for each in self._circuits)
+        circuits = self._made.wiring.circuits
+        if name not in circuits:
+            known = ", ".join(repr(each) for each in circuits)
             raise KeyError(f"no provider {name!r} in chain {self.name!r}; there are {known}")
-        return self._circuits[name]
+        return circuits[name]
 
-    @property
-    def ways(self) -> frozenset[Way]:
-        """The ways this chain can be called in: `"call"` unless a provider must be awaited."""
-        return ways_of(self._providers)
+    def breakers(self) -> dict[str, CircuitBreaker]:
+        """All breakers by name, those of accounts under `"account:..."`."""
+        return dict(self._made.wiring.circuits)
+
+    def health(self) -> dict[str, ProviderHealth]:
+        """How each provider does, by name. Never waits for a call; takes about 0.1 ms each."""
+        wiring = self._made.wiring
+        return {
+            each.name: wiring.meters.health(each.name, wiring.circuits[each.name].snapshot())
+            for each in wiring.providers
+        }
+
+    def metrics(self) -> dict[str, ProviderMetrics]:
+        """What has been counted of each provider since the chain was made, by name.
+
+        Calls of all copies with other `options` are in it, and providers that a reload took out.
+        What is counted adds up to the trails of all calls that have ended.
+        """
+        return self._made.meters.metrics()
+
+    def requests(self) -> dict[tuple[str, str | None], Durations]:
+        """How many calls ended, and how long they took, by outcome and by who answered.
+
+        Outcomes are `"succeeded"`, `"failed"`, `"rejected"`, `"interrupted"`, `"abandoned"`; who
+        answered is None where nobody did.
+        """
+        return self._made.meters.requests()
+
+    def on_durations(self, listener: DurationListener) -> None:
+        """Call `listener(provider, outcome, durations)` with the seconds of attempts, in batches.
+
+        Up to about 1,000 answers wait until somebody reads the metrics. One that raises is logged.
+        """
+        self._made.meters.add_listener(listener)
+
+    def explain(self) -> str:
+        """How each provider stands, why and until when, and whom a call would ask now, as text."""
+        from fsm_fallback.explaining import explained  # noqa: PLC0415  # only where somebody reads
+
+        return explained(self._made.wiring, self._options)
 
     def diagram(self, format: str = "mermaid") -> str:  # noqa: A002  # the word users look for
         """The breakers' machine, with the numbers in force, as text; see `diagrams.diagram`."""
@@ -325,13 +380,41 @@ class FallbackProvider(Generic[P, T_co]):
         return diagram(BREAKER, format, self.config.breaker_in_chain.in_force)
 
     def __repr__(self) -> str:
-        return f"<FallbackProvider {self.name!r}: {', '.join(self._circuits)}>"
+        return f"<FallbackProvider {self.name!r}: {', '.join(self._made.wiring.circuits)}>"
+
+    def reload(self, config: Any, *, providers: Iterable[Any] | None = None) -> None:
+        """Put other parameters, or providers, in place, while calls go on.
+
+        A call goes by the old ones or by the new ones, whole. The breaker of a provider object
+        whose `BreakerConfig`, as the chain reckons it, is what it was keeps its state; another
+        begins anew, closed. Metrics go on. What `options` or an argument of `FallbackProvider` said
+        still wins over the configuration.
+
+        Args:
+            config: A `FallbackConfig`; of a chain made from a file also what
+                `create_fallback_provider` takes.
+            providers: In place of those there are; None keeps them.
+
+        Raises:
+            ConfigurationError: Naming everything that cannot work; the chain goes on as it was.
+        """
+        made = self._made
+        with made.reloading:
+            plan = made.plan.after(config, None if providers is None else tuple(providers))
+            chains = list(self._chains)
+            refuse_problems(
+                itertools.chain(plan_problems(plan), *(each._problems(plan) for each in chains))  # noqa: SLF001  # copies of self
+            )
+            made.renew(plan)
+            for each in chains:
+                each._options = each._options_by(plan.config)  # noqa: SLF001  # as above
+                each._walks = {}  # noqa: SLF001  # as above; calls that go on have theirs
 
     # Closing --------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Write what the audit log still holds. Idempotent; the chain goes on working."""
-        if self._owns_audit:
+        if self._made.owns_audit:
             self.audit.close()
         else:
             self.audit.flush()
@@ -341,7 +424,7 @@ class FallbackProvider(Generic[P, T_co]):
         self.close()
 
     def __enter__(self) -> Self:
-        self._enter()
+        self._made.enter()
         return self
 
     def __exit__(
@@ -350,10 +433,11 @@ class FallbackProvider(Generic[P, T_co]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave()
+        if self._made.leave():
+            self.close()
 
     async def __aenter__(self) -> Self:
-        self._enter()
+        self._made.enter()
         return self
 
     async def __aexit__(
@@ -362,107 +446,36 @@ class FallbackProvider(Generic[P, T_co]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave()
+        if self._made.leave():
+            self.close()
+
+    def _options_by(self, config: FallbackConfig) -> CallOptions:
+        """What the calls say of themselves, with what a configuration says where they do not."""
+        return CallOptions(**{"deadline": config.deadline, **self._given})
+
+    def _problems(self, plan: Plan) -> Iterator[str]:
+        """What is wrong with the options under another plan."""
+        return option_problems(self._options_by(plan.config), self._accept, plan.config)
 
     # Wiring ---------------------------------------------------------------------------------
 
-    def _enter(self) -> None:
-        with _ENTERING:
-            self._entered += 1
-
-    def _leave(self) -> None:
-        """Close behind the last who leaves."""
-        with _ENTERING:
-            self._entered -= 1
-            is_last = self._entered == 0
-        if is_last:
-            self.close()
-
     def _walk(self, way: Way) -> Walk:
-        walk = self._walks.get(way)
+        # The walks before the wiring: a reload puts the new wiring in place, and then new walks.
+        walks = self._walks
+        walk = walks.get(way)
         if walk is None:
-            streams = way in ("stream", "astream")
+            made = self._made
             refuse_problems(walk_problems(way, self._accept, self.name))
             if way in ("acall", "astream"):
                 from fsm_fallback.drivers.aio import warm_up  # noqa: PLC0415  # as in acall
 
                 warm_up()
-            walk = self._walks[way] = Walk(
-                name=self.name,
-                links=links_of(self._providers, self._gates, way),
-                strategy=self._strategy,
-                options=self._options,
-                attempt_timeout=self.config.attempt_timeout,
-                clock=self._clock,
-                sample=self._sample,
-                record=self.audit.append if self._records else None,
-                calls=self._calls,
-                rules=self._rules(streams=streams),
-                accept=self._accept,
-            )
+            log = made.audit if made.is_recorded else None
+            walk = walks[way] = made.wiring.walk(way, self._options, self._accept, made.calls, log)
         return walk
-
-    def _rules(self, *, streams: bool) -> Rules:
-        config = self.config
-        waits = config.when_all_open == "wait"
-        if not streams and not waits and config.retry.attempts == 1:
-            return PLAIN
-        return Rules(
-            retry=config.retry,
-            waits=waits,
-            stream=config.stream if streams else None,
-            budget=self._budget,
-            sample=self._draw,
-        )
-
-    def _draw(self) -> float:
-        """A draw for the jitter of a retry; one in the middle where the user's raises."""
-        try:
-            return self._sample()
-        except Exception as error:  # noqa: BLE001  # the user's code
-            log_fault_of_user("sample of chain %r raised %s", self.name, error)
-            return 0.5
 
     def _delivery(self, way: Way, within: Within = NO_LIMIT) -> Delivery:
         return Delivery(self._walk(way), within, self)
-
-    def _answer(self, within: Within, args: Any, kwargs: dict[str, Any]) -> Answer[Any]:
-        walk = self._walk("call")
-        now = walk.clock()
-        chain, command = walk.begun(walk.order(now), now, within=within)
-        try:
-            value = sync.drive(walk, chain, command, now, args, kwargs)
-            chain.usage = usage_of(value)
-            return Answer(value, chain.candidate.name, chain.trail)
-        finally:
-            del chain, command  # as in the drivers: errors lead back to this frame
-
-    async def _aanswer(self, within: Within, args: Any, kwargs: dict[str, Any]) -> Answer[Any]:
-        from fsm_fallback.drivers import aio  # noqa: PLC0415  # as in acall
-
-        walk = self._walk("acall")
-        now = walk.clock()
-        chain, command = walk.begun(walk.order(now), now, within=within)
-        try:
-            value = await aio.drive(walk, chain, command, now, args, kwargs)
-            chain.usage = usage_of(value)
-            return Answer(value, chain.candidate.name, chain.trail)
-        finally:
-            del chain, command  # as in the drivers: errors lead back to this frame
-
-    def _answer_stream(
-        self, within: Within, args: Any, kwargs: dict[str, Any]
-    ) -> AnswerStream[Any]:
-        delivery = self._delivery("stream", within)
-        return AnswerStream(delivery, plain_stream(delivery, args, kwargs))
-
-    def _aanswer_stream(
-        self, within: Within, args: Any, kwargs: dict[str, Any]
-    ) -> AsyncAnswerStream[Any]:
-        from fsm_fallback.drivers.aio_stream import stream  # noqa: PLC0415  # as in acall
-
-        delivery = self._delivery("astream", within)
-        return AsyncAnswerStream(delivery, stream(delivery, args, kwargs))
 
     def asked_by_chain(self, way: Way) -> Callable[[Within, Any, dict[str, Any]], Any]:
         """How a chain around this one asks it: with the time that is left, and its trail told.
@@ -471,27 +484,12 @@ class FallbackProvider(Generic[P, T_co]):
         """
         self._walk(way)
         return {
-            "call": self._answer,
-            "acall": self._aanswer,
-            "stream": self._answer_stream,
-            "astream": self._aanswer_stream,
+            "call": lambda *asked: answer(self._walk("call"), *asked),
+            "acall": lambda *asked: aanswer(self._walk("acall"), *asked),
+            "stream": lambda within, *asked: answer_stream(
+                self._delivery("stream", within), *asked
+            ),
+            "astream": lambda within, *asked: aanswer_stream(
+                self._delivery("astream", within), *asked
+            ),
         }[way]
-
-    def _attach(self, audit: str | AuditLog) -> AuditLog:
-        """Have every machine of this chain tell the log, in the critical section of each fact."""
-        self._owns_audit = not isinstance(audit, AuditLog)
-        self._records = audit != "off"
-        if not self._records:
-            return self._recorder("moves")
-        log = audit if isinstance(audit, AuditLog) else self._recorder(audit)
-        log.register(CHAIN, self.name, {})  # its limits are the calls', and vary
-        for circuit in self._circuits.values():
-            named, is_full = f"{self.name}/{circuit.name}", log.mode == "full"
-            if circuit.audit(log.append, id=named, stays=is_full):  # not heard of yet
-                log.register(BREAKER, circuit.core.name, circuit.config.in_force)
-            weakref.finalize(self, circuit.unaudit, log.append).atexit = False
-        log.start()
-        return log
-
-    def _recorder(self, mode: str) -> AuditLog:
-        return AuditLog(mode=mode, capacity=_RECORDED_STEPS, clock=self._clock)

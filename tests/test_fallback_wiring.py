@@ -271,10 +271,10 @@ class TestBadInput:
             "FallbackProvider.config",
             "FallbackProvider.clock",
             "FallbackProvider.sample",
-            "FallbackProvider.audit",
             "FallbackProvider.name",
+            "FallbackProvider.audit",
         ]
-        assert "give an AuditLog or one of moves, full, off" in problems[-2]
+        assert "give an AuditLog or one of moves, full, off" in problems[-1]
 
     @pytest.mark.parametrize("name", ["", None, 5])
     def test_a_provider_without_a_name(self, name):

@@ -68,6 +68,7 @@ class Chain(ChainMeasures):
     machine: ClassVar[TableMachine]
 
     told: int = 0  # records so far
+    watch: Callable[[Chain, Row], None] | None = None  # is told each row that fired, offers aside
 
     def __init__(
         self,
@@ -397,9 +398,11 @@ class Chain(ChainMeasures):
         self._fire(SKIP, skip.provider, skip.cause, skip.reason)
 
     def _end_attempt(self, event: CompiledEvent) -> None:
-        record = self.record
+        record, watch = self.record, self.watch
         if record is None:
-            event.fire(self)
+            unrecorded: Row = event.fire(self).row
+            if watch is not None:
+                watch(self, unrecorded)
             return
         candidate: Any = self.candidates[self.position]
         lease: Any = self.lease
@@ -410,6 +413,8 @@ class Chain(ChainMeasures):
             came = (lease.generation, lease.number, self._fault, self.facts, left, self.told)
             self.told += 1
             record(StreamStep(*of, *came))
+            if watch is not None:
+                watch(self, row)
             return
         row = event.fire(self).row
         # Ten times as fast as AttemptStep(...), and every call makes one.
@@ -433,6 +438,8 @@ class Chain(ChainMeasures):
         )
         self.told += 2
         record(step)
+        if watch is not None:
+            watch(self, row)
 
     def _fire(
         self,
@@ -447,6 +454,8 @@ class Chain(ChainMeasures):
             what = (self.now, row, provider, fault, reason, self.facts, left, self.told)
             self.told += 1
             self.record(_new(ChainStep, (self.name, self.call, *what)))
+        if self.watch is not None:
+            self.watch(self, row)
 
 
 # ruff: noqa: SLF001  # the table of commands names private methods

@@ -7,15 +7,16 @@ Guards compare the facts that were measured before a row was chosen; actions cha
 from __future__ import annotations
 
 import math
-from typing import Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.chain_rows import ChainState, S
 from fsm_fallback.core.events import Facts
 from fsm_fallback.core.lease import Lease, Refusal
+from fsm_fallback.core.metrics import cost_of
 from fsm_fallback.core.outcome import FailOver, Fault, Outcome
 from fsm_fallback.core.rules import PLAIN, Rules
-from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail, failure
+from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail, failure, total_cost
 from fsm_fallback.errors import (
     AllProvidersFailed,
     ChainFailed,
@@ -24,6 +25,9 @@ from fsm_fallback.errors import (
     StreamInterrupted,
 )
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 NOTHING: Final[Facts] = {}
 NO_ONE_ELSE: Final = FailOver.NO.value
 A_LARGER_ONE: Final = FailOver.LARGER_WINDOW.value
@@ -31,7 +35,17 @@ A_LARGER_ONE: Final = FailOver.LARGER_WINDOW.value
 _PROBING: Final = BreakerState.HALF_OPEN.value
 
 Attempted = tuple[
-    str, int, Fault | None, Exception | None, float, float, float | None, Any, Trail, float | None
+    str,
+    int,
+    Fault | None,
+    Exception | None,
+    float,
+    float,
+    float | None,
+    Any,
+    Trail,
+    float | None,
+    "Decimal | None",
 ]
 """An `Attempt` to be: most trails are never read, and a frozen record takes five times as long."""
 
@@ -235,7 +249,14 @@ class ChainModel:
             self.usage,
             self.inner,
             self._held_until(candidate),
+            self._cost(candidate),
         )
+
+    def _cost(self, candidate: Candidate) -> Decimal | None:
+        """What the attempt cost: its tokens at the price of its provider, or the sum of inside."""
+        if self.inner:
+            return total_cost(self.inner)
+        return None if self.usage is None else cost_of(candidate.info.price, self.usage)
 
     def _held_until(self, candidate: Candidate) -> float | None:
         if self._fault is None or self._fault.outcome is not Outcome.HOLD:
@@ -279,6 +300,16 @@ class ChainModel:
             elif refusal.state == _PROBING:
                 soonest = min(soonest, self.now + poll)
         return soonest
+
+
+def passed_over(note: Note) -> tuple[str, str]:
+    """Whom a note passes over and why: the reason of a skip, or the kind of the fault."""
+    if isinstance(note, Skip):
+        return note.provider, note.reason
+    if len(note) == 2:  # noqa: PLR2004  # as in _noted
+        return note[0], note[1].state
+    fault = note[2]
+    return note[0], "" if fault is None else fault.kind.value
 
 
 def _noted(note: Note) -> Attempt | Skip:

@@ -39,7 +39,7 @@ _PLACES: Final = 30  # with the bound above, sums stay short whatever is added
 _MEGA: Final = 1_000_000
 
 
-def _to_decimal(value: Amount) -> Decimal:
+def to_decimal(value: Amount) -> Decimal:
     """An amount as `Decimal`; what is none, as it came, or as text for a message to show."""
     from decimal import Decimal, InvalidOperation  # noqa: PLC0415  # see above
 
@@ -76,11 +76,11 @@ DATE: Final = Bound(lambda v: v is None or _is_date(v), "a datetime.date, or Non
 
 
 def _none_or_decimal(value: Amount | None) -> Decimal | None:
-    return None if value is None else _to_decimal(value)
+    return None if value is None else to_decimal(value)
 
 
 def _zero() -> Decimal:
-    return _to_decimal(0)
+    return to_decimal(0)
 
 
 @attrs.frozen(kw_only=True)
@@ -98,8 +98,8 @@ class Tier:
     """
 
     start: int = attrs.field(metadata={"bound": WHOLE})
-    input_mtok: Decimal = attrs.field(converter=_to_decimal, metadata={"bound": AMOUNT})
-    output_mtok: Decimal = attrs.field(converter=_to_decimal, metadata={"bound": AMOUNT})
+    input_mtok: Decimal = attrs.field(converter=to_decimal, metadata={"bound": AMOUNT})
+    output_mtok: Decimal = attrs.field(converter=to_decimal, metadata={"bound": AMOUNT})
     cached_mtok: Decimal | None = attrs.field(
         default=None, converter=_none_or_decimal, metadata={"bound": AMOUNT.or_none()}
     )
@@ -151,8 +151,8 @@ class Price:
 
     currency: ClassVar[str] = "USD"
 
-    input_mtok: Decimal = attrs.field(converter=_to_decimal, metadata={"bound": AMOUNT})
-    output_mtok: Decimal = attrs.field(converter=_to_decimal, metadata={"bound": AMOUNT})
+    input_mtok: Decimal = attrs.field(converter=to_decimal, metadata={"bound": AMOUNT})
+    output_mtok: Decimal = attrs.field(converter=to_decimal, metadata={"bound": AMOUNT})
     cached_mtok: Decimal | None = attrs.field(
         default=None, converter=_none_or_decimal, metadata={"bound": AMOUNT.or_none()}
     )
@@ -160,7 +160,7 @@ class Price:
         default=(), converter=_to_tiers, metadata={"bound": _TIERS}
     )
     per_request: Decimal = attrs.field(
-        factory=_zero, converter=_to_decimal, metadata={"bound": AMOUNT}
+        factory=_zero, converter=to_decimal, metadata={"bound": AMOUNT}
     )
     source: str = attrs.field(default="configured", metadata={"bound": SOURCE})
     date: dt.date | None = attrs.field(default=None, metadata={"bound": DATE})

@@ -7,12 +7,16 @@ lacks a hard need. It knows nothing of breakers: whether a candidate may be call
 
 from __future__ import annotations
 
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import attrs
 
 from fsm_fallback.core.bounds import Bound, bound_problems, bounded, refuse_problems
 from fsm_fallback.core.trail import Candidate, Skip
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 @attrs.frozen(kw_only=True)
@@ -24,6 +28,8 @@ class CallOptions:
         needs: What a model must be able to do: `"tools"`, `"vision"`, `"json_schema"`, any string.
         input_tokens: About how many tokens the request has; None if nobody counted.
         output_tokens: About how many the answer may have; None as above.
+        max_cost: US dollars an attempt may cost, by the price of its model and those tokens; None
+            for any.
         tags: Words for a strategy of one's own.
     """
 
@@ -31,6 +37,7 @@ class CallOptions:
     needs: frozenset[str] = frozenset()
     input_tokens: int | None = None
     output_tokens: int | None = None
+    max_cost: Decimal | None = None
     tags: frozenset[str] = frozenset()
 
     @property
@@ -59,6 +66,14 @@ class Strategy(Protocol):
             sample: A draw from [0, 1); the only randomness there is.
         """
         ...
+
+
+def strategies_in(strategy: Strategy) -> Iterator[Strategy]:
+    """A strategy, and those that it leaves ties to."""
+    then: Any = strategy
+    while is_strategy(then):
+        yield then
+        then = getattr(then, "then", None)
 
 
 def is_strategy(value: object) -> bool:

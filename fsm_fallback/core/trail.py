@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
@@ -16,6 +16,9 @@ from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome
 from fsm_fallback.errors import BreakerOpen, ChainFailed, NotEligible
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 class Candidate(Protocol):
@@ -40,6 +43,28 @@ class Candidate(Protocol):
         """When its breaker may admit: `now` if now, infinite if nobody knows."""
         ...
 
+    def latency(self, now: float) -> float | None:
+        """Seconds an answer takes lately, decayed until now; None before the first attempt."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are out."""
+        ...
+
+    @property
+    def success_ratio(self) -> float | None:
+        """Answers among its latest 100 attempts; None before the first."""
+        ...
+
+    @property
+    def recovered_at(self) -> float | None:
+        """When its breaker closed, in the clock's seconds.
+
+        None where it never was open, infinite while it is.
+        """
+        ...
+
 
 @attrs.frozen
 class Attempt:
@@ -58,6 +83,7 @@ class Attempt:
         trail: The attempts and skips of a chain that was asked as a provider.
         held_until: When its breaker may admit again, in the clock's seconds, where the fault has it
             held; None where not, or where nobody knows.
+        cost: US dollars, where its tokens and its price are known; of a chain, of all its attempts.
     """
 
     provider: str
@@ -70,6 +96,7 @@ class Attempt:
     usage: Any = None
     trail: tuple[Attempt | Skip, ...] = ()
     held_until: float | None = None
+    cost: Decimal | None = None
 
 
 @attrs.frozen
@@ -108,6 +135,13 @@ class StreamReset:
 
 
 Trail = tuple[Attempt | Skip, ...]
+
+
+def total_cost(trail: Trail) -> Decimal | None:
+    """What the attempts cost whose cost is known; None if that is none."""
+    costs = [each.cost for each in trail if isinstance(each, Attempt) and each.cost is not None]
+    return sum(costs[1:], costs[0]) if costs else None
+
 
 # What a person can do about each kind, the most urgent first: what never mends itself leads the
 # message, whatever the order of the calls.

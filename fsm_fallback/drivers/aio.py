@@ -20,6 +20,7 @@ from fsm_fallback.core.lease import Refusal
 from fsm_fallback.drivers.judging import Accept, Flaw, aflaw_of, not_judged
 from fsm_fallback.drivers.soon import callers_cancellation, cancellation_in, soon_in_this_loop
 from fsm_fallback.drivers.walk import Walk
+from fsm_fallback.providers.usage import usage_of
 
 _NONE: Final[tuple[Refusal, ...]] = ()
 
@@ -36,7 +37,7 @@ async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
             # Not kept here: errors lead back to this frame.
             return await drive(
                 walk,
-                *walk.begun(walk.order(now), now, call_number, refusals),
+                *walk.begun(walk.order(now, args, kwargs), now, call_number, refusals),
                 now,
                 args,
                 kwargs,
@@ -63,9 +64,14 @@ async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         place = next(generation.places)
         if link.core.straight is not generation:
             link.circuit.end_straight(generation, number, place, ended)
+        answered = walk.answered[len(refusals)]
+        told = (answered, call_number, now, ended, generation.number, number)
+        pending = link.pending
+        pending.append(told)
         if walk.record is not None:
-            answered = walk.answered[len(refusals)]
-            walk.record((answered, call_number, now, ended, generation.number, number))
+            walk.record(told)
+        if refusals or len(pending) >= link.most_pending:
+            walk.tell(link, refusals, value)
         return value
     try:
         return await drive(walk, chain, command, now, args, kwargs)
@@ -123,6 +129,8 @@ async def drive(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                         if scope.cancelled_caught:
                             command = link.take_time_out(chain, lease, now)
                         elif flaw is None:
+                            if link.is_priced:
+                                chain.usage = usage_of(value)
                             link.circuit.settle_success(lease, now)
                             command = chain.answer(now)
                         else:

@@ -21,7 +21,7 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
 ) -> AsyncGenerator[Any, None]:
     """One call, item by item."""
     clock = delivery.walk.clock
-    command = delivery.begin()
+    command = delivery.begin(args, kwargs)
     upstream: AsyncUpstream = OwnKind("")
     try:
         while True:

@@ -54,12 +54,12 @@ class Delivery:
         self.given: list[Any] = []
         self.has_begun = self.has_asked = False
 
-    def begin(self) -> Command:
-        """Begin the call."""
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Command:
+        """Begin the call, with these arguments."""
         walk = self.walk
         self.now = now = walk.clock()
         # Until there is output, the call of a chain inside ends with the time it has for that.
-        self.chain, command = walk.begun(walk.order(now), now, within=self.within)
+        self.chain, command = walk.begun(walk.order(now, args, kwargs), now, within=self.within)
         self.has_begun = True
         ends = shortest(walk.options.deadline, self.within.end)
         self._end_at = None if ends is None else now + ends

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
 
@@ -14,13 +16,16 @@ import attrs
 
 from fsm_fallback.core.bounds import is_number
 from fsm_fallback.core.breaker import Breaker
+from fsm_fallback.core.breaker_rows import S
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
 from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.lease import Lease, Refusal
+from fsm_fallback.core.metrics import Told
 from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.drivers.judging import Flaw
+from fsm_fallback.drivers.meters import MANY, Meter, Meters
 from fsm_fallback.providers.classifying import fault_of
 from fsm_fallback.providers.faults import classify
 from fsm_fallback.providers.reading import PLAIN_READER, Reader
@@ -52,6 +57,7 @@ WAYS: Final[tuple[Way, ...]] = ("call", "acall", "stream", "astream")
 
 
 _UNKNOWN: Final = ModelInfo()
+_SHUT: Final = frozenset({S.OPEN, S.HALF_OPEN, S.FORCED_OPEN})
 
 
 class Admits(Protocol):
@@ -110,6 +116,12 @@ def _core_of(link: Link) -> Breaker:
     return link.circuit.core
 
 
+def _own_meter(link: Link) -> Meter:
+    meters = Meters()
+    meters.know({link.name: link.info})
+    return meters.by_name[link.name]
+
+
 @attrs.define(eq=False)
 class Link:
     """A candidate of the core, with everything a driver needs to call it.
@@ -125,6 +137,10 @@ class Link:
         timeout_arg: The keyword that takes its time-out; None where it has none.
         reader: Reads the items of its streams.
         info: What is known of its model.
+        meter: Counts what it does.
+        pending: Where a straight call leaves what it has to tell the meter.
+        is_priced: Whether its tokens are counted.
+        most_pending: How much may be left there before the call has to see to it.
     """
 
     is_chain: ClassVar[bool] = False
@@ -137,6 +153,10 @@ class Link:
     timeout_arg: str | None = None
     reader: Reader = PLAIN_READER
     info: ModelInfo = _UNKNOWN
+    meter: Meter = attrs.field(default=attrs.Factory(_own_meter, takes_self=True))
+    pending: deque[Told] = attrs.field(init=False)
+    is_priced: bool = attrs.field(init=False)
+    most_pending: int = attrs.field(init=False)
     core: Breaker = attrs.field(init=False, default=attrs.Factory(_core_of, takes_self=True))
 
     def ask(
@@ -164,9 +184,36 @@ class Link:
         """What a chain has to keep; None for any other."""
         return None
 
+    def __attrs_post_init__(self) -> None:
+        self.pending = self.meter.pending
+        self.is_priced = self.info.price is not None
+        self.most_pending = 0 if self.is_priced else MANY
+
     def opens_at(self, now: float) -> float:
         """When its breaker may admit."""
         return self.circuit.opens_at(now)
+
+    def latency(self, now: float) -> float | None:
+        """Seconds an answer takes lately."""
+        return self.meter.latency(now)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are out."""
+        return self.core.in_flight
+
+    @property
+    def success_ratio(self) -> float | None:
+        """Answers among its latest attempts."""
+        return self.meter.success_ratio
+
+    @property
+    def recovered_at(self) -> float | None:
+        """When its breaker closed; None where it never was open, infinite while it is."""
+        core = self.core
+        if core.state is S.CLOSED:
+            return core.current.since if core.current.number else None
+        return math.inf if core.state in _SHUT else None
 
     def keywords(self, kwargs: dict[str, Any], timeout: float | None) -> dict[str, Any]:
         """The keywords of the call, with its time-out if it takes one; the caller's stay as is.

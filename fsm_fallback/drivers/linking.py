@@ -6,11 +6,12 @@ must be; one that is a chain itself is asked with the time that is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.drivers.link import WAYS, Admits, Link, ThreadLink, ThreadStreamLink, Way
+from fsm_fallback.drivers.meters import Meters
 from fsm_fallback.drivers.nested import ChainLink
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.providers.reading import AUTO, ChainReader, Reader, Terminal
@@ -20,7 +21,11 @@ _IN_THREAD: Final[dict[Way, type[Link]]] = {"acall": ThreadLink, "astream": Thre
 
 
 def links_of(
-    providers: tuple[Any, ...], circuits: Mapping[str, Admits], way: Way
+    providers: tuple[Any, ...],
+    infos: Mapping[str, ModelInfo],
+    circuits: Mapping[str, Admits],
+    meters: Meters,
+    way: Way,
 ) -> tuple[Link, ...]:
     """The links of a chain for one way of calling it.
 
@@ -37,13 +42,14 @@ def links_of(
     return tuple(
         kind[0](
             name=each.name,
-            context_window=getattr(getattr(each, "info", None), "context_window", None),
+            context_window=infos[each.name].context_window,
             circuit=circuits[each.name],
             call=kind[1],
             classify=getattr(each, "classify", None),
             timeout_arg=getattr(each, "timeout_arg", None),
             reader=_reader_of(each, is_chain=kind[0].is_chain),
-            info=_info_of(each),
+            info=infos[each.name],
+            meter=meters.by_name[each.name],
         )
         for each, kind in zip(providers, found, strict=True)
         if kind is not None
@@ -57,9 +63,9 @@ def ways_of(providers: tuple[Any, ...]) -> frozenset[Way]:
     )
 
 
-def largest_window(providers: tuple[Any, ...]) -> int | None:
-    """How much the providers take; None where nobody says."""
-    windows = [getattr(getattr(each, "info", None), "context_window", None) for each in providers]
+def largest_window(infos: Iterable[ModelInfo]) -> int | None:
+    """How much the models take; None where nobody says."""
+    windows = [each.context_window for each in infos]
     return max((each for each in windows if each is not None), default=None)
 
 
@@ -88,7 +94,8 @@ def _remedy(provider: object, way: Way) -> str:
     return f"{has}; give it call or acall"
 
 
-def _info_of(provider: Any) -> ModelInfo:
+def info_of(provider: Any) -> ModelInfo:
+    """What a provider says of its model."""
     info: object = getattr(provider, "info", None)
     return info if isinstance(info, ModelInfo) else ModelInfo()
 

@@ -13,6 +13,7 @@ from fsm_fallback.core.commands import Command
 from fsm_fallback.core.lease import Refusal
 from fsm_fallback.drivers.judging import flaw_of
 from fsm_fallback.drivers.walk import Walk
+from fsm_fallback.providers.usage import usage_of
 
 _NONE: Final[tuple[Refusal, ...]] = ()
 
@@ -29,7 +30,7 @@ def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             # Not kept here: errors lead back to this frame.
             return drive(
                 walk,
-                *walk.begun(walk.order(now), now, call_number, refusals),
+                *walk.begun(walk.order(now, args, kwargs), now, call_number, refusals),
                 now,
                 args,
                 kwargs,
@@ -52,9 +53,14 @@ def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         place = next(generation.places)
         if link.core.straight is not generation:
             link.circuit.end_straight(generation, number, place, ended)
+        answered = walk.answered[len(refusals)]
+        told = (answered, call_number, now, ended, generation.number, number)
+        pending = link.pending
+        pending.append(told)
         if walk.record is not None:
-            answered = walk.answered[len(refusals)]
-            walk.record((answered, call_number, now, ended, generation.number, number))
+            walk.record(told)
+        if refusals or len(pending) >= link.most_pending:
+            walk.tell(link, refusals, value)
         return value
     try:
         return drive(walk, chain, command, now, args, kwargs)
@@ -99,6 +105,8 @@ def drive(  # noqa: C901, PLR0912  # a case for each command
                         raise
                     else:
                         if flaw is None:
+                            if link.is_priced:
+                                chain.usage = usage_of(value)
                             link.circuit.settle_success(lease, now)
                             command = chain.answer(now)
                         else:

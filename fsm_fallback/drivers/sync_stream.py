@@ -17,7 +17,7 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
     delivery: Delivery, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Generator[Any, None, None]:
     """One call, item by item."""
-    command = delivery.begin()
+    command = delivery.begin(args, kwargs)
     upstream = Upstream("")
     try:
         while True:

@@ -11,7 +11,8 @@ walking it there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 import attrs
 
@@ -23,16 +24,24 @@ from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.rules import PLAIN, Rules
 from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
+from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import NO_LIMIT, Link, Within
+from fsm_fallback.drivers.meters import MANY
 from fsm_fallback.errors import ConfigurationError
+from fsm_fallback.providers.classifying import log_fault_of_user
+from fsm_fallback.providers.usage import usage_of
 
 # One row each, or this module does not import: a second row would mean a decision.
 (_OFFER,) = CHAIN.cell(ChainState.SELECTING, "offer")
 (_SKIP,) = CHAIN.cell(ChainState.SELECTING, "skip")
 (_ANSWER,) = CHAIN.cell(ChainState.CALLING, "answer")
 _new = tuple.__new__
+_NO_KEYWORDS: Final[Mapping[str, Any]] = {}
+
+Describe = Callable[..., CallOptions]
+"""Tells from the arguments of a call what it says of itself."""
 
 
 @attrs.define(eq=False)
@@ -51,6 +60,8 @@ class Walk:
         calls: Numbers the calls.
         rules: What the chains decide by.
         accept: Takes an answer or does not; None takes all.
+        describe: Tells from the arguments of a call what it says of itself; None for nothing.
+        watch: Is told each row that a walked call fires, offers aside; None for nobody.
         is_fixed: Whether the order is the configured one, always.
         first: The first candidate of every call that may go straight; None if none may.
         named: The links by name.
@@ -68,6 +79,8 @@ class Walk:
     calls: Iterator[int]
     rules: Rules = PLAIN
     accept: Accept | None = None
+    describe: Describe | None = None
+    watch: Callable[[Chain, Row], None] | None = None
     is_fixed: bool = attrs.field(init=False)
     first: Link | None = attrs.field(init=False, default=None)
     answered: tuple[Answered, ...] = attrs.field(init=False)
@@ -86,15 +99,20 @@ class Walk:
             for position, link in enumerate(self.links)
         )
 
-    def order(self, now: float) -> tuple[Candidate | Skip, ...]:
-        """The candidates of one call.
+    def order(
+        self, now: float, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = _NO_KEYWORDS
+    ) -> tuple[Candidate | Skip, ...]:
+        """The candidates of one call with these arguments.
 
         Raises:
             ConfigurationError: If the strategy invents, repeats or loses one.
         """
         if self.is_fixed:
             return self.links
-        candidates = self.strategy.order(self.links, self.options, now, self.sample())
+        options = self.options
+        if self.describe is not None:
+            options = self._described(self.describe, args, kwargs)
+        candidates = self.strategy.order(self.links, options, now, self.sample())
         left = dict(self.named)
         for each in candidates or ():
             if isinstance(each, Skip):
@@ -106,6 +124,24 @@ class Walk:
         if left:
             raise self._wrong_order(candidates)
         return candidates
+
+    def _described(
+        self, describe: Describe, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> CallOptions:
+        """What a call says of itself: by its options, and what they leave open by its arguments."""
+        said = self.options
+        try:
+            seen = describe(*args, **kwargs)
+            return attrs.evolve(
+                said,
+                needs=said.needs | seen.needs,
+                tags=said.tags | seen.tags,
+                input_tokens=_first(said.input_tokens, seen.input_tokens),
+                output_tokens=_first(said.output_tokens, seen.output_tokens),
+            )
+        except Exception as error:  # noqa: BLE001  # the user's code
+            log_fault_of_user("describe of chain %r raised %s", self.name, error)
+            return said
 
     def _wrong_order(self, candidates: object) -> ConfigurationError:
         told: object = candidates
@@ -140,6 +176,7 @@ class Walk:
             self.record,
             self.rules,
         )
+        chain.watch = self.watch
         if within is not NO_LIMIT and deadline != own:
             chain.fair = within.fair
         return chain
@@ -187,12 +224,23 @@ class Walk:
             next(shut.refusals)
             refusal = shut.refusal
             refusals = (*refusals, refusal)
+            link.meter.passed(refusal.state)
             if self.record is not None:
                 because = {"until": refusal.until}
                 left = len(self.links) - position - 1
                 what = (refusal.cause, refusal.state, because, left, position)
                 self.record(_new(ChainStep, (self.name, call, now, _SKIP, link.name, *what)))
         return None, None, refusals
+
+    def tell(self, link: Link, refusals: tuple[Refusal, ...], value: object) -> None:
+        """Tell the meters what more there is to a straight call than its times."""
+        if refusals:
+            before = self.links[len(refusals) - 1]
+            before.meter.fell_back_to(link.name, refusals[-1].state)
+        if link.is_priced:
+            link.meter.used(usage_of(value))
+        if len(link.pending) >= MANY:
+            link.meter.count()
 
     def chain_at(
         self, began: float, call: int, refusals: tuple[Refusal, ...], lease: Lease
@@ -206,10 +254,14 @@ class Walk:
     def _tell_again(self, chain: Chain, now: float, refusals: tuple[Refusal, ...]) -> None:
         """Walk a chain past candidates whose skips are recorded already."""
         if refusals:
-            chain.record, chain.told = None, len(refusals)
+            chain.record, chain.watch, chain.told = None, None, len(refusals)
             for refusal in refusals:
                 chain.admission(refusal, now)
-            chain.record = self.record
+            chain.record, chain.watch = self.record, self.watch
+
+
+def _first(said: int | None, seen: int | None) -> int | None:
+    return seen if said is None else said
 
 
 def shortest(*limits: float | None) -> float | None:

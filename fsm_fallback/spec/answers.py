@@ -38,9 +38,18 @@ class StandIn:
     context_window: int | None = None
     info: ModelInfo = attrs.field(factory=ModelInfo, repr=False)
 
+    takes: float | None = attrs.field(default=None, repr=False)
+    in_flight: int = attrs.field(default=0, repr=False)
+    success_ratio: float | None = attrs.field(default=None, repr=False)
+    recovered_at: float | None = attrs.field(default=None, repr=False)
+
     def opens_at(self, now: float) -> float:
         """When its breaker may admit: its breaker is closed."""
         return now
+
+    def latency(self, now: float) -> float | None:  # noqa: ARG002  # the protocol's
+        """What it takes."""
+        return self.takes
 
 
 class Order(NamedTuple):

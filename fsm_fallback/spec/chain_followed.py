@@ -12,11 +12,11 @@ from transitions import MachineError
 from fsm_fallback.core.chain import Chain, ChainEvent
 from fsm_fallback.core.chain_rows import S
 from fsm_fallback.core.commands import Admit, Call, Command, Emit, Open, Pull, Wait
-from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome
 from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Attempt, Candidate, Skip, Trail
+from fsm_fallback.spec.answers import StandIn
 from fsm_fallback.spec.breaker_world import of_its_own
 from fsm_fallback.spec.chain_acts import ChainAct, ChainStanding, StreamNotes, chain_standing
 from fsm_fallback.spec.chain_reckoning import left_after_waiting, retry_wait
@@ -52,12 +52,8 @@ class Places:
 
 
 @attrs.frozen
-class Named:
+class Named(StandIn):
     """A candidate: a name, and how much it takes."""
-
-    name: str
-    context_window: int | None
-    info: ModelInfo = attrs.field(factory=ModelInfo, repr=False, eq=False)
 
     def opens_at(self, now: float) -> float:  # noqa: ARG002  # as it was read at that instant
         """When its breaker may admit."""

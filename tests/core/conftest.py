@@ -8,6 +8,7 @@ import pytest
 from fsm_fallback import BreakerConfig, CountWindow, Fault, FaultKind, RetryConfig, StreamConfig
 from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.chain import Chain
+from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.lease import Refusal
 from fsm_fallback.core.rules import Rules
 
@@ -134,6 +135,7 @@ class Named:
     name: str
     context_window: int | None = None
     opens: float = 0.0
+    info: ModelInfo = attrs.field(factory=ModelInfo, repr=False)
 
     def opens_at(self, now):
         """When its breaker may admit."""

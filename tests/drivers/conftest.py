@@ -106,8 +106,8 @@ def at_rest():
     def look(llm):
         ends = [record for record in llm.audit.records() if record["machine"] == "chain"]
         return (
-            all(circuit.snapshot().in_flight == 0 for circuit in llm._circuits.values())
-            and llm._budget.out == 0
+            all(circuit.snapshot().in_flight == 0 for circuit in llm.breakers().values())
+            and llm._made.wiring.budget.out == 0
             and ends[-1]["to"] in {"succeeded", "failed", "rejected", "interrupted", "abandoned"}
         )
 

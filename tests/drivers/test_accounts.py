@@ -62,7 +62,7 @@ def states(llm, *names):
 
 def out(llm):
     """Leases that are out."""
-    return [circuit.snapshot().in_flight for circuit in llm._circuits.values()]
+    return [circuit.snapshot().in_flight for circuit in llm.breakers().values()]
 
 
 def test_a_fault_of_the_account_holds_all_its_providers(way, paid):
@@ -104,7 +104,7 @@ def test_a_refusal_by_the_account_takes_nothing_of_the_model(way, paid):
     """A probe slot stays free."""
     llm, (a,) = paid({"a": [ServiceUnavailableError(), "hello"]})
     way.failure(llm, "why")
-    llm._clock.advance(10.0)
+    llm._made.plan.clock.advance(10.0)
     llm.breaker("account:acme").force_open()
     way.failure(llm, "why")
     assert len(a.calls) == 1

@@ -184,5 +184,5 @@ def test_a_stream_that_nobody_closes_gives_its_place_back():
         loop.close()
         del stream
         gc.collect()
-        assert llm._budget.out == 0
+        assert llm._made.wiring.budget.out == 0
         assert llm.breaker("a").snapshot().in_flight == 0

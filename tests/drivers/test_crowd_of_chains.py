@@ -167,8 +167,8 @@ def test_sixteen_threads_do_not_meet(llm):
 
 def check_settled(llm, calls):
     """Every call got its own number, and nothing is out."""
-    assert next(llm._calls) == calls + 1
-    assert llm._budget.out == 0
+    assert next(llm._made.calls) == calls + 1
+    assert llm._made.wiring.budget.out == 0
     for name in "ab":
         assert llm.breaker(name).snapshot().in_flight == 0
     ends = {}

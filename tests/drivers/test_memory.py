@@ -207,7 +207,7 @@ def test_a_call_left_behind_in_its_thread_keeps_no_prompt_once_it_ends(watched, 
         raise ConnectionError(str(len(kept)))
 
     llm = FallbackProvider(
-        stuck, awaited(answering("b")), config=FallbackConfig(attempt_timeout=0.01)
+        stuck, awaited(answering("b")), config=FallbackConfig(attempt_timeout=0.1)
     )
 
     def use(prompt):

@@ -56,7 +56,7 @@ class TestRetries:
         assert (answer.value, names(answer.trail)) == ("hello", ["a", "a", "a"])
         assert [call.at for call in a.calls] == [0.0, 1.0, 3.0]
         assert b.calls == []
-        assert llm._budget.out == 0
+        assert llm._made.wiring.budget.out == 0
 
     def test_there_is_no_wait_after_the_last_try(self, way, chain, clock):
         """The call fails at once, or the next is asked at once."""
@@ -66,7 +66,7 @@ class TestRetries:
         assert len(failure.exceptions) == 6
         assert b.calls[0].at == 3.0
         assert clock() == 6.0
-        assert llm._budget.out == 0
+        assert llm._made.wiring.budget.out == 0
 
     def test_a_wait_that_does_not_fit_is_not_begun(self, way, chain, clock):
         """The deadline would come first."""
@@ -95,7 +95,7 @@ class TestRetries:
         assert (read.items, clock()) == (["one"], 1.0)
         assert read.error.partial == ("one",)
         assert a.closings == [1, 1]
-        assert llm._budget.out == 0
+        assert llm._made.wiring.budget.out == 0
 
     def test_the_request_is_never_touched(self, way, clock):
         """The same objects each time, whatever the limit that is passed on."""
@@ -136,7 +136,7 @@ class TestRetries:
 
         loop.run(main)
         assert len(a.calls) == 100 + limit
-        assert llm._budget.out == 0
+        assert llm._made.wiring.budget.out == 0
 
 
 class TestLeavingAWait:
@@ -151,7 +151,8 @@ class TestLeavingAWait:
         config = {"retry": RETRY} if waits_for == "retry" else {"when_all_open": "wait"}
         build = stream_chain if method == "astream" else chain
         llm, (a,) = build({"a": [busy(), ["no"]]}, PATIENT, deadline=600.0, **config)
-        llm._clock = clock = Still()
+        clock = Still()
+        llm._made.renew(attrs.evolve(llm._made.plan, clock=clock))
         if waits_for == "breaker":
             llm.breaker("a").force_open()
         clock.still = True
@@ -167,7 +168,7 @@ class TestLeavingAWait:
             async with loop.cancelling(call):
                 await anyio.wait_all_tasks_blocked()
                 if waits_for == "retry":
-                    assert llm._budget.out == 1
+                    assert llm._made.wiring.budget.out == 1
 
         if waits_for == "breaker":
             llm.breaker("a").reset()
@@ -187,7 +188,7 @@ class TestLeavingAWait:
 
         build = stream_chain if method == "stream" else chain
         llm, (a,) = build({"a": [busy(), "no"]}, PATIENT, retry=RETRY)
-        llm._clock = Interrupted()
+        llm._made.renew(attrs.evolve(llm._made.plan, clock=Interrupted()))
         with pytest.raises(KeyboardInterrupt):
             list(getattr(llm, method)("why"))
         assert len(a.calls) == 1

@@ -202,7 +202,7 @@ def test_a_chain_may_be_entered_in_many_tasks(loop, clock):
         await llm.aclose()
 
     loop.run(main)
-    assert llm._entered == 0
+    assert llm._made._entered == 0
 
 
 def test_a_log_that_was_given_is_flushed_and_stays_open(tmp_path, clock):

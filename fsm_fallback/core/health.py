@@ -1,0 +1,148 @@
+"""How a provider does: what strategies and people read, and the record of its pace.
+
+Nothing here decides anything. A `Pace` is not thread-safe: whoever owns one has a lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from fsm_fallback.core.breaker_rows import BreakerState
+from fsm_fallback.core.metrics import Told
+
+WINDOW: Final = 1000
+"""So many of the latest answers make the percentiles."""
+
+DECAY: Final = 10.0
+"""Seconds in which a latency that was seen loses all but 1/e of its weight."""
+
+_WORST: Final = 60.0  # what failures alone can make a latency
+
+
+@attrs.frozen(kw_only=True)
+class ProviderHealth:
+    """How one provider of a chain does.
+
+    Latencies are seconds to an answer, or to the first output of a stream.
+
+    Attributes:
+        provider: Its name.
+        state: Where its breaker stands.
+        success_ratio: Answers among its latest 100 attempts, those left out that say nothing of it
+            (the request's fault, the caller left); None before the first.
+        slow_ratio: Slow calls among those in the breaker's window; None where none are watched, or
+            too few were made.
+        latency: What it takes lately: an average in which an answer loses weight with a time
+            constant of 10 s, and a slower one counts at once; None before the first answer.
+        p50: Half of the latest 1,000 answers took that long at most, exactly; None before the
+            first.
+        p95: As above, 95 of 100.
+        p99: As above, 99 of 100.
+        first_output_latency: As `latency`, of streams alone.
+        consecutive_failures: How many of its latest attempts, none answered in between, failed or
+            had it held.
+        in_flight: Leases that are out, of all chains that share its breaker.
+        last_fault: The kind of the latest fault; None where there was none.
+        last_fault_age: Seconds since then.
+        open_until: When the next probe is admitted, in the clock's seconds; None unless open.
+        next_probe_in: Seconds until then; 0 where the next caller is the probe.
+    """
+
+    provider: str
+    state: BreakerState
+    success_ratio: float | None
+    slow_ratio: float | None
+    latency: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    first_output_latency: float | None
+    consecutive_failures: int
+    in_flight: int
+    last_fault: str | None
+    last_fault_age: float | None
+    open_until: float | None
+    next_probe_in: float | None
+
+
+class PeakEwma:
+    """An average that peaks at once and decays with time; the rule is Finagle's `PeakEwma`.
+
+    https://github.com/twitter/finagle/blob/develop/finagle-core/src/main/scala/com/twitter/finagle/loadbalancer/distributor/
+    """
+
+    __slots__ = ("seen_at", "value")
+
+    def __init__(self) -> None:
+        self.value: float | None = None
+        self.seen_at = -math.inf
+
+    def see(self, seconds: float, now: float) -> None:
+        """Take one in."""
+        if self.value is None or seconds >= self.value:
+            self.value = seconds
+        else:
+            weight = math.exp(min(0.0, self.seen_at - now) / DECAY)
+            self.value = self.value * weight + seconds * (1.0 - weight)
+        if now > self.seen_at:
+            self.seen_at = now
+
+    def at(self, now: float) -> float | None:
+        """What it is worth by now: it decays while nothing is seen, so that no one is shunned."""
+        if self.value is None:
+            return None
+        return self.value * math.exp(min(0.0, self.seen_at - now) / DECAY)
+
+
+class Pace:
+    """How fast one provider answers.
+
+    What it saw is averaged when somebody asks; of what came since then, only the latest few hundred
+    straight calls, for what is older has lost its weight, or was made in the same moment.
+    """
+
+    __slots__ = ("_average", "_straight", "answers", "first_output")
+
+    def __init__(self) -> None:
+        self.answers: deque[float] = deque(maxlen=WINDOW)
+        self.first_output = PeakEwma()
+        self._average = PeakEwma()
+        self._straight: tuple[Sequence[Told], Sequence[float]] = ((), ())
+
+    def answered_straight(self, told: Sequence[Told], latencies: Sequence[float]) -> None:
+        """Note straight calls, and how long each took."""
+        self.answers.extend(latencies)
+        self._straight = told, latencies
+
+    def answered(self, now: float, latency: float) -> None:
+        """Note an answer."""
+        self.answers.append(latency)
+        self.average().see(latency, now)
+
+    def failed(self, now: float, seconds: float) -> None:
+        """Note a failure: to a caller who wants an answer it is twice as slow as it was."""
+        average = self.average()
+        if average.value is not None:
+            seconds = max(seconds, min(2 * average.value, _WORST))
+        average.see(seconds, now)
+
+    def average(self) -> PeakEwma:
+        """The average by what has been noted."""
+        average, (told, latencies) = self._average, self._straight
+        if told:
+            self._straight = (), ()
+            for each, latency in zip(told, latencies, strict=True):
+                average.see(latency, each[3])
+        return average
+
+    def percentiles(self, *ranks: float) -> tuple[float | None, ...]:
+        """The least latency that such a share of the latest answers did not exceed."""
+        ordered = sorted(self.answers)
+        if not ordered:
+            return (None,) * len(ranks)
+        return tuple(ordered[math.ceil(rank * len(ordered)) - 1] for rank in ranks)

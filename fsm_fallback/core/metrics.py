@@ -1,0 +1,269 @@
+"""What was counted: attempts, skips, fallbacks, tokens, times; and the tallies that count it.
+
+Nothing here decides anything. A tally is not thread-safe: whoever owns one has a lock. The views
+are frozen; what they count is what the trails of all calls say, which a naive recount proves.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from fsm_fallback.core.outcome import Fault, Outcome
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+BUCKETS: Final = (
+    *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64),
+    *(1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
+)
+"""Upper bounds of the buckets, in seconds: those the semantic conventions of OpenTelemetry advise
+for the time a model takes (`gen_ai.client.operation.duration`)."""
+
+SUCCESS: Final = Outcome.SUCCESS.value
+
+Told = tuple[Any, int, float, float, int, int]
+"""An answer at the first attempt: what `events.Answered` is called with, after itself."""
+
+
+@attrs.frozen
+class Durations:
+    """How long something took, in buckets.
+
+    Attributes:
+        count: How many there were.
+        total: Seconds of all of them.
+        buckets: For each bound of `BUCKETS`, how many took that long at most.
+    """
+
+    count: int
+    total: float
+    buckets: tuple[int, ...]
+
+    def __add__(self, other: Durations) -> Durations:
+        """Both."""
+        return Durations(
+            self.count + other.count,
+            self.total + other.total,
+            tuple(map(sum, zip(self.buckets, other.buckets, strict=True))),
+        )
+
+
+NO_DURATIONS: Final = Durations(0, 0.0, (0,) * len(BUCKETS))
+
+
+@attrs.frozen(kw_only=True)
+class ProviderMetrics:
+    """What a chain has counted of one provider since it was made.
+
+    An attempt is counted when it has ended.
+
+    Attributes:
+        provider: Its name.
+        attempts: How often it was called; the calls whose caller left are in it.
+        successes: How often it answered.
+        faults: How often it did not, by kind of fault.
+        abandoned: How often the caller left.
+        skips: How often it was passed over, by reason: the state of a breaker, or a need.
+        fallbacks: How often another one was called next in the same call, by that one's name and
+            why: the kind of fault or the reason of the skip.
+        input_tokens: Tokens that went in, cached ones included; counted where its price is known.
+        output_tokens: Tokens that came out; as above.
+        cached_tokens: Tokens of the input that were read from a cache; as above.
+        cost: US dollars of those tokens; None while nothing of it is known.
+        durations: The times its attempts took, by what they mean for its breaker: `"success"`,
+            `"failure"`, `"neutral"`, `"hold"`.
+    """
+
+    provider: str
+    attempts: int
+    successes: int
+    faults: Mapping[str, int]
+    abandoned: int
+    skips: Mapping[str, int]
+    fallbacks: Mapping[tuple[str, str], int]
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: Decimal | None
+    durations: Mapping[str, Durations]
+
+
+class DurationTally:
+    """Counts durations."""
+
+    __slots__ = ("buckets", "count", "total")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+        self.buckets = [0] * len(BUCKETS)
+
+    def add(self, durations: Sequence[float]) -> None:
+        """Count some, at least one."""
+        count = len(durations)
+        self.count += count
+        self.total += math.fsum(durations)
+        buckets, first = self.buckets, bisect_left(BUCKETS, min(durations))
+        if first == bisect_left(BUCKETS, max(durations)):  # all in one, as calls alike are
+            for position in range(first, len(buckets)):
+                buckets[position] += count
+            return
+        ordered = sorted(durations)
+        for position, bound in enumerate(BUCKETS):
+            buckets[position] += bisect_right(ordered, bound)
+
+    def view(self) -> Durations:
+        """What has been counted."""
+        return Durations(self.count, self.total, tuple(self.buckets))
+
+
+class DurationTallies:
+    """Counts durations of several sorts."""
+
+    __slots__ = ("sorts",)
+
+    def __init__(self) -> None:
+        self.sorts: dict[Any, DurationTally] = {}
+
+    def add(self, sort: object, durations: Sequence[float]) -> None:
+        """Count some of one sort."""
+        tally = self.sorts.get(sort)
+        if tally is None:
+            tally = self.sorts[sort] = DurationTally()
+        tally.add(durations)
+
+    def view(self) -> Mapping[Any, Durations]:
+        """What has been counted, by sort."""
+        return MappingProxyType({sort: tally.view() for sort, tally in self.sorts.items()})
+
+
+_LATEST: Final = 100
+
+
+class ProviderTally:
+    """Counts what a provider did. Not thread-safe."""
+
+    __slots__ = (
+        "_failed",
+        "_judged",
+        "abandoned",
+        "attempts",
+        "cached_tokens",
+        "cost",
+        "durations",
+        "fallbacks",
+        "faults",
+        "input_tokens",
+        "name",
+        "output_tokens",
+        "run",
+        "skips",
+        "successes",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.attempts = self.successes = self.abandoned = 0
+        self.input_tokens = self.output_tokens = self.cached_tokens = 0
+        self.cost: Decimal | None = None
+        self.faults: Counter[str] = Counter()
+        self.skips: Counter[str] = Counter()
+        self.fallbacks: Counter[tuple[str, str]] = Counter()
+        self.durations = DurationTallies()
+        self.run = 0
+        self._judged = 0
+        self._failed: deque[int] = deque()
+
+    def answered(self, durations: Sequence[float]) -> None:
+        """Count attempts that were answered, and took so long."""
+        count = len(durations)
+        self.attempts += count
+        self.successes += count
+        self._judged += count
+        self.run = 0
+        self.durations.add(SUCCESS, durations)
+
+    def failed(self, fault: Fault, duration: float) -> None:
+        """Count an attempt that was not answered."""
+        self.attempts += 1
+        self.faults[fault.kind.value] += 1
+        self.durations.add(fault.outcome.value, (duration,))
+        if is_setback(fault):
+            self.run += 1
+            self._failed.append(self._judged)
+            self._judged += 1
+
+    def left(self) -> None:
+        """Count an attempt whose caller left."""
+        self.attempts += 1
+        self.abandoned += 1
+
+    def used(self, usage: Any, price: Any) -> None:
+        """Count the tokens of an answer, and what they cost."""
+        cost = cost_of(price, usage)
+        self.input_tokens += usage.input_tokens or 0
+        self.output_tokens += usage.output_tokens or 0
+        self.cached_tokens += usage.cached_tokens or 0
+        if cost is not None:
+            self.cost = cost if self.cost is None else self.cost + cost
+
+    @property
+    def never_failed_lately(self) -> bool:
+        """Whether it answered all of them."""
+        return not self._failed
+
+    @property
+    def success_ratio(self) -> float | None:
+        """Answers among the latest 100 attempts that say something; None before the first."""
+        judged, failed = self._judged, self._failed
+        while failed and failed[0] < judged - _LATEST:
+            failed.popleft()
+        if not judged:
+            return None
+        return 1.0 - len(failed) / min(judged, _LATEST)
+
+    def view(self) -> ProviderMetrics:
+        """What has been counted."""
+        return ProviderMetrics(
+            provider=self.name,
+            attempts=self.attempts,
+            successes=self.successes,
+            faults=MappingProxyType(dict(self.faults)),
+            abandoned=self.abandoned,
+            skips=MappingProxyType(dict(self.skips)),
+            fallbacks=MappingProxyType(dict(self.fallbacks)),
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            cost=self.cost,
+            durations=self.durations.view(),
+        )
+
+
+def cost_of(price: Any, usage: Any) -> Decimal | None:
+    """US dollars of the tokens of an answer; None where price or tokens are not known."""
+    if price is None or usage is None:
+        return None
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    cost: Decimal = price.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens or 0)
+    return cost
+
+
+def is_setback(fault: Fault) -> bool:
+    """Whether a fault says that its provider did not serve, be it broken or held."""
+    return fault.outcome in (Outcome.FAILURE, Outcome.HOLD)
+
+
+def took(told: Iterable[Told]) -> list[float]:
+    """How long answers took; where the clock went back in between, nobody knows."""
+    durations = [each[3] - each[2] for each in told]
+    return durations if min(durations) >= 0 else [max(0.0, each) for each in durations]

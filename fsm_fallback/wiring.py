@@ -1,0 +1,286 @@
+"""What the calls of a chain go through: providers, breakers, meters and rules, wired together.
+
+All that one configuration decides is in one `Wiring`. A reload makes another and puts it in place
+of the first, so that a call goes through the one or the other, whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import Any, Final
+
+import attrs
+
+from fsm_fallback.circuit import CircuitBreaker
+from fsm_fallback.circuit.gates import Gates, can_be_cut, gates_of
+from fsm_fallback.core.bounds import shown
+from fsm_fallback.core.breaker_rows import BREAKER
+from fsm_fallback.core.chain_rows import CHAIN
+from fsm_fallback.core.info import CapabilitySource, ModelInfo, PriceSource, known
+from fsm_fallback.core.parameters import FallbackConfig
+from fsm_fallback.core.rules import PLAIN, Rules
+from fsm_fallback.core.strategies import CallOptions, Strategy, strategies_in
+from fsm_fallback.drivers.budget import RetryBudget
+from fsm_fallback.drivers.judging import Accept
+from fsm_fallback.drivers.link import Way
+from fsm_fallback.drivers.linking import info_of, largest_window, links_of
+from fsm_fallback.drivers.meters import Meters
+from fsm_fallback.drivers.walk import Describe, Walk
+from fsm_fallback.errors import ConfigurationError
+from fsm_fallback.providers.classifying import log_fault_of_user
+from fsm_fallback.telemetry import AuditLog
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Wiring:
+    """Everything one configuration decides for the calls of a chain.
+
+    Attributes:
+        name: The chain's name.
+        providers: As configured.
+        infos: What is known of their models, by name.
+        strategy: Orders them.
+        config: The parameters.
+        clock: Monotonic seconds.
+        sample: Draws from [0, 1).
+        describe: Tells from the arguments of a call what it says of itself; None for nothing.
+        meters: Count what the calls do.
+        circuits: The breakers, by name.
+        gates: What is asked for leave to call, by provider.
+        budget: Of retries.
+        can_be_cut: Whether every attempt ends with its limit.
+        context_window: The tokens the largest of the models takes.
+    """
+
+    name: str
+    providers: tuple[Any, ...]
+    infos: dict[str, ModelInfo]
+    strategy: Strategy
+    config: FallbackConfig
+    clock: Callable[[], float]
+    sample: Callable[[], float]
+    describe: Describe | None
+    meters: Meters
+    circuits: dict[str, CircuitBreaker]
+    gates: Gates
+    budget: RetryBudget
+    can_be_cut: bool
+    context_window: int | None
+
+    def walk(
+        self,
+        way: Way,
+        options: CallOptions,
+        accept: Accept | None,
+        calls: Iterator[int],
+        audit: AuditLog | None,
+    ) -> Walk:
+        """What the calls have in common that are made in this way, with these options.
+
+        Raises:
+            ConfigurationError: Naming every provider that cannot be called this way.
+        """
+        return Walk(
+            name=self.name,
+            links=links_of(self.providers, self.infos, self.gates, self.meters, way),
+            strategy=self.strategy,
+            options=options,
+            attempt_timeout=self.config.attempt_timeout,
+            clock=self.clock,
+            sample=self.sample,
+            record=None if audit is None else audit.append,
+            calls=calls,
+            rules=self._rules(streams=way in ("stream", "astream")),
+            accept=accept,
+            describe=self.describe,
+            watch=self.meters.take,
+        )
+
+    def looking(self, way: Way, options: CallOptions) -> Walk:
+        """A walk to ask for its order, that counts and records nothing."""
+        return self.walk(way, options, None, itertools.count(1), None)
+
+    def _rules(self, *, streams: bool) -> Rules:
+        config = self.config
+        waits = config.when_all_open == "wait"
+        if not streams and not waits and config.retry.attempts == 1:
+            return PLAIN
+        return Rules(
+            retry=config.retry,
+            waits=waits,
+            stream=config.stream if streams else None,
+            budget=self.budget,
+            sample=self._draw,
+        )
+
+    def _draw(self) -> float:
+        """A draw for the jitter of a retry; one in the middle where the user's raises."""
+        try:
+            return self.sample()
+        except Exception as error:  # noqa: BLE001  # the user's code
+            log_fault_of_user("sample of chain %r raised %s", self.name, error)
+            return 0.5
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Plan:
+    """What a chain is made of, as given; see `FallbackProvider`."""
+
+    name: str
+    providers: tuple[Any, ...]
+    config: FallbackConfig
+    strategy: Strategy | None
+    clock: Callable[[], float]
+    sample: Callable[[], float]
+    describe: Describe | None
+    prices: PriceSource | None
+    capabilities: CapabilitySource | None
+
+    reread: Reread | None = None
+
+    def after(self, config: Any, providers: tuple[Any, ...] | None) -> Plan:
+        """The plan of a reload.
+
+        Raises:
+            ConfigurationError: If nobody can read such a configuration.
+        """
+        if isinstance(config, FallbackConfig):
+            if config.audit != self.config.audit:
+                raise ConfigurationError(
+                    f"FallbackConfig.audit is {config.audit!r}, and was {self.config.audit!r}; "
+                    "what a log records stays: make a new chain for that"
+                )
+            kept = self.providers if providers is None else providers
+            return attrs.evolve(self, config=config, providers=kept)
+        if self.reread is None:
+            raise ConfigurationError(
+                f"reload of chain {self.name!r} got {shown(config)}; give a FallbackConfig, for it "
+                "was not made from a file"
+            )
+        return self.reread(self, config, providers)
+
+    @property
+    def strategy_in_force(self) -> Strategy:
+        """The argument wins over the configuration."""
+        return self.config.strategy if self.strategy is None else self.strategy
+
+    def infos(self) -> dict[str, ModelInfo]:
+        """What is known of the models: what their providers say, then what sources know.
+
+        Raises:
+            ConfigurationError: Naming each source that raised, or answered what is no answer.
+        """
+        own = [getattr(each, "prices", None) for each in strategies_in(self.strategy_in_force)]
+        prices = [each for each in (self.prices, *own) if each is not None]
+        capabilities = () if self.capabilities is None else (self.capabilities,)
+        return {each.name: known(info_of(each), prices, capabilities) for each in self.providers}
+
+    def wired(self, meters: Meters) -> Wiring:
+        """The wiring, with the meters of the chain, which may have counted already."""
+        infos = self.infos()
+        circuits, gates = gates_of(self.providers, self.config, self.clock, self.sample)
+        meters.know(infos)
+        return Wiring(
+            name=self.name,
+            providers=self.providers,
+            infos=infos,
+            strategy=self.strategy_in_force,
+            config=self.config,
+            clock=self.clock,
+            sample=self.sample,
+            describe=self.describe,
+            meters=meters,
+            circuits=circuits,
+            gates=gates,
+            budget=RetryBudget(self.config.retry),
+            can_be_cut=all(map(can_be_cut, self.providers)),
+            context_window=largest_window(infos.values()),
+        )
+
+
+_RECORDED_STEPS: Final = 4096  # kept in memory where no log is given; about a megabyte
+
+
+Reread = Callable[[Plan, Any, tuple[Any, ...] | None], Plan]
+"""Makes the plan of a reload: of the one there is, and of what a file says."""
+
+
+class Made:
+    """What a chain and its copies with other options have in common.
+
+    Attributes:
+        plan: What it is made of.
+        wiring: What its calls go through.
+        meters: Count what they do.
+        calls: Number them.
+        audit: The log.
+        owns_audit: Whether the log is this chain's alone.
+        is_recorded: Whether anything is told to it.
+    """
+
+    def __init__(self, plan: Plan, audit: str | AuditLog | None) -> None:
+        self.meters = Meters()
+        self.calls: Iterator[int] = itertools.count(1)
+        self.plan = plan
+        self.wiring = plan.wired(self.meters)
+        self.reloading = Lock()
+        self._entered = 0
+        self._entering = Lock()
+        self._attached: dict[CircuitBreaker, weakref.finalize[..., Any]] = {}
+        self._named: set[str] = set()
+        asked = plan.config.audit if audit is None else audit
+        self.follows_config = audit is None
+        self.owns_audit = not isinstance(asked, AuditLog)
+        self.is_recorded = asked != "off"
+        self.audit = asked if isinstance(asked, AuditLog) else self._recorder(asked)
+        if self.is_recorded:
+            self.audit.register(CHAIN, plan.name, {})  # its limits are the calls', and vary
+            self._attach(self.wiring)
+            self.audit.start()
+
+    def renew(self, plan: Plan) -> None:
+        """Put another wiring in place, whole; breakers that are in both go on as they are.
+
+        Raises:
+            ConfigurationError: If it cannot be made; the wiring in place stays.
+        """
+        wiring = plan.wired(self.meters)
+        if self.is_recorded:
+            self._attach(wiring)
+        self.plan, self.wiring = plan, wiring
+        kept = set(wiring.circuits.values())
+        for circuit in [each for each in self._attached if each not in kept]:
+            self._attached.pop(circuit)()
+
+    def enter(self) -> None:
+        """Note that somebody uses the chain in a `with` block."""
+        with self._entering:
+            self._entered += 1
+
+    def leave(self) -> bool:
+        """Note that somebody left it; whether that was the last."""
+        with self._entering:
+            self._entered -= 1
+            return self._entered == 0
+
+    def _attach(self, wiring: Wiring) -> None:
+        """Have every breaker tell the log, in the critical section of each fact."""
+        log = self.audit
+        for circuit in wiring.circuits.values():
+            if circuit in self._attached:
+                continue
+            named, is_full = f"{wiring.name}/{circuit.name}", log.mode == "full"
+            if circuit.audit(log.append, id=named, stays=is_full):  # not heard of yet
+                name = circuit.core.name
+                log.register(BREAKER, name, circuit.config.in_force, again=name in self._named)
+                self._named.add(name)
+            leaves = weakref.finalize(self, circuit.unaudit, log.append)
+            leaves.atexit = False
+            self._attached[circuit] = leaves
+
+    def _recorder(self, audit: str) -> AuditLog:
+        mode = "moves" if audit == "off" else audit
+        return AuditLog(mode=mode, capacity=_RECORDED_STEPS, clock=self.plan.clock)
