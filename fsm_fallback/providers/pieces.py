@@ -61,7 +61,10 @@ def piece_of(item: object) -> Piece:
             return _of_event(event, item, fields)
         if kind == "chunk" and (inner := fields.get("chunk")) is not None:  # OpenAI's stream helper
             item, fields = inner, fields_of(inner)
-        return _of_chunk(chunk_of(item, fields))
+        chunk = chunk_of(item, fields)
+        if chunk is None and (native := fields.get("native")) is not None:
+            return piece_of(native)  # a piece of the chat profile is what it was made of
+        return _of_chunk(chunk)
     except Exception:  # noqa: BLE001  # an item with hostile fields is not understood
         return _SAID
 

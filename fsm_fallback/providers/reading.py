@@ -138,6 +138,7 @@ def size_of(item: object) -> int:
     if isinstance(item, (str, bytes)):
         return len(item)
     try:
-        return len(repr(item))
+        native = getattr(item, "native", None)  # of a piece, which does not show its text
+        return len(repr(item if native is None else native))
     except Exception:  # noqa: BLE001  # whatever a foreign item does
         return 0

@@ -15,6 +15,8 @@ def is_filtered(item: object) -> bool:
         choices = fields.get("choices")
         if isinstance(choices, list) and choices:
             return fields_of(choices[0]).get("finish_reason") == "content_filter"
+        if fields.get("finish") == "content_filter":  # a piece of the chat profile
+            return True
         if (delta := fields.get("delta")) is not None:
             return fields_of(delta).get("stop_reason") == "refusal"
         details = fields_of(fields.get("response")).get("incomplete_details")

@@ -99,6 +99,8 @@ def usage_of(answer: object) -> Usage | None:
             if (inner := fields.get(name)) is not None:
                 if (usage := _told(fields_of(inner))) is not None:
                     return usage
+        if (native := fields.get("native")) is not None:  # a piece of the chat profile
+            return usage_of(native)
         return None if fields.get("done") is None else _counted(fields)
     except Exception:  # noqa: BLE001  # an answer with hostile fields tells nothing
         return None
@@ -131,7 +133,7 @@ def model_of(answer: object) -> str | None:
 def _told(fields: Fields) -> Usage | None:
     for name in _TOLD_IN:
         if (counts := fields.get(name)) is not None:
-            return _counted(fields_of(counts))
+            return counts if isinstance(counts, Usage) else _counted(fields_of(counts))
     return None
 
 
