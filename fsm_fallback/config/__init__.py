@@ -1,0 +1,115 @@
+"""Chains from configuration files: read strictly, made whole or not at all, reloaded alive.
+
+A file is TOML; `docs/configuration.md` says what it may hold. Reading one needs cattrs, which is
+imported then and not before.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from fsm_fallback.core.parameters import FallbackConfig
+from fsm_fallback.drivers.judging import Accept
+from fsm_fallback.errors import ConfigurationError
+from fsm_fallback.fallback import FallbackProvider
+from fsm_fallback.providers.protocol import ModelProvider
+from fsm_fallback.telemetry import AuditLog
+
+if TYPE_CHECKING:  # with it comes cattrs
+    from fsm_fallback.config.making import Made, Means
+
+__all__ = ["create_fallback_provider", "reload_fallback_provider"]
+
+Config = str | os.PathLike[str] | Mapping[str, Any] | FallbackConfig
+Providers = Mapping[str, ModelProvider[..., Any]] | Sequence[ModelProvider[..., Any]]
+
+_MADE: Final[weakref.WeakKeyDictionary[FallbackProvider[..., Any], tuple[Made, Means]]] = (
+    weakref.WeakKeyDictionary()
+)
+_RELOADING: Final = Lock()
+
+
+def create_fallback_provider(
+    config: Config,
+    *,
+    providers: Providers | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sample: Callable[[], float] = random.random,
+    audit: str | AuditLog | None = None,
+    accept: Accept | None = None,
+) -> FallbackProvider[..., Any]:
+    """Make a chain of what a file says.
+
+    Args:
+        config: The path of a TOML file, a mapping with the same tables, or a `FallbackConfig`.
+        providers: Providers of your own, by name or in a list. Of a file they stand for the entries
+            of their names: those of kind `"code"` have to be given, others may be. With a
+            `FallbackConfig` they are the chain's, in order.
+        clock: As in `FallbackProvider`, like the following three.
+        sample: Draws from [0, 1).
+        audit: What is recorded, or a log; by default what the configuration says.
+        accept: Judges answers.
+
+    Returns:
+        The chain. One made from a file can be reloaded, see `reload_fallback_provider`.
+
+    Raises:
+        ConfigurationError: With every problem there is, each with its path in the file: what is out
+            of bounds, unknown or twice there, and what this machine lacks for it. Nothing has been
+            started. Keys are never shown.
+    """
+    from fsm_fallback.config.making import Means, make, wiring_of  # noqa: PLC0415  # with it comes cattrs
+
+    means = Means(clock=clock, sample=sample)
+    made = make(config, providers, means=means)
+    chain: FallbackProvider[..., Any] = FallbackProvider(
+        *made.providers,
+        config=made.config,
+        name=made.name,
+        clock=clock,
+        sample=sample,
+        audit=audit,
+        accept=accept,
+        **wiring_of(made.file, made.given),
+    )
+    _MADE[chain] = (made, means)
+    return chain
+
+
+def reload_fallback_provider(
+    chain: FallbackProvider[..., Any],
+    config: Config,
+    *,
+    providers: Providers | None = None,
+) -> None:
+    """Put a new configuration in force in a chain that `create_fallback_provider` made.
+
+    Calls under way end as they began. A provider whose entry says the same, and whose key is the
+    same, is kept, and its breaker with it; the others are made anew. Safe in threads.
+
+    Args:
+        chain: The chain.
+        config: As for `create_fallback_provider`.
+        providers: As there; None for those given before.
+
+    Raises:
+        ConfigurationError: With every problem there is; the chain goes on as it was.
+    """
+    from fsm_fallback.config.making import make, wiring_of  # noqa: PLC0415  # as above
+
+    with _RELOADING:
+        if chain not in _MADE:
+            raise ConfigurationError(
+                f"chain {chain.name!r} was not made by create_fallback_provider; make it so"
+            )
+        earlier, means = _MADE[chain]
+        made = make(config, providers, earlier, means)
+        running: Any = chain
+        running.reload(made.config, providers=made.providers, **wiring_of(made.file, made.given))
+        _MADE[chain] = (made, means)
