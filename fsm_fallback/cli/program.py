@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from fsm_fallback.cli.ask import ask
+from fsm_fallback.cli.check import check
 from fsm_fallback.cli.demo.command import demo
 from fsm_fallback.cli.diagram import diagram
 from fsm_fallback.cli.endings import MISCONFIGURED, STOPPED
@@ -31,6 +33,8 @@ def program() -> None:
     """Provider fallback as declared state machines."""
 
 
+program.add_command(ask)
+program.add_command(check)
 program.add_command(demo)
 program.add_command(diagram)
 program.add_command(spec)
