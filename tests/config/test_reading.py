@@ -1,0 +1,60 @@
+"""What a configuration is read from."""
+
+from pathlib import Path
+
+import pytest
+
+from fsm_fallback import ConfigurationError
+from fsm_fallback.config.reading import read
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_read_as_toml(tmp_path, kind):
+    """A string or a path object."""
+    (tmp_path / "a.toml").write_text('name = "ä"\n', encoding="utf-8")
+    assert read(kind(tmp_path / "a.toml")) == {"name": "ä"}
+
+
+def test_a_mapping_is_taken_as_it_is():
+    """Whoever has tables already needs no file."""
+    tables = {"name": "a"}
+    assert read(tables) is tables
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"name = \n", "is no TOML at line 1, column 8 (Invalid value); mend it"),
+        (b'a = 1\n\nname = "x" y\n', "is no TOML at line 3, column 12"),
+        (b"name = ", "is no TOML at its end (Invalid value); mend it"),
+        (b"name = '\xff'", "is no UTF-8 (byte 8); write it as UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_told_with_the_place(tmp_path, content, problem):
+    """Line and column, where there are any."""
+    (tmp_path / "a.toml").write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path / "a.toml")
+    assert f"a.toml' {problem}" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told():
+    """By its path and what the system says."""
+    with pytest.raises(ConfigurationError) as caught:
+        read("nowhere/a.toml")
+    assert caught.value.problems == (
+        "'nowhere/a.toml' cannot be read (No such file or directory); give the path of a TOML file",
+    )
+
+
+@pytest.mark.parametrize("config", [None, 3, "", ["a"], b""])
+def test_what_is_no_configuration_is_refused(config):
+    """Neither a path nor a mapping."""
+    with pytest.raises(ConfigurationError, match="give the path of a TOML file, a mapping or"):
+        read(config)
+
+
+def test_a_path_with_a_null_byte_is_refused():
+    """The system refuses it as a value, not as a file."""
+    with pytest.raises(ConfigurationError, match="null byte"):
+        read("a\0b")
