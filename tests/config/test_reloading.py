@@ -1,0 +1,129 @@
+"""Reloading: what is the same is kept, with its breaker; a bad file changes nothing."""
+
+import pytest
+
+from fsm_fallback import ConfigurationError, FallbackConfig, FallbackProvider
+from fsm_fallback.config import create_fallback_provider, reload_fallback_provider
+from fsm_fallback.config.making import make
+from fsm_fallback.testing import ScriptedProvider
+
+OPENAI = {"name": "gpt", "kind": "openai", "model": "m"}
+CLAUDE = {"name": "claude", "kind": "anthropic", "model": "m"}
+INNER = {"name": "inner", "kind": "chain", "providers": ["claude"]}
+FILE = {"providers": [OPENAI, INNER, CLAUDE]}
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch):
+    """Both keys are set."""
+    monkeypatch.setenv("OPENAI_API_KEY", "one")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "two")
+
+
+def kept(before, after):
+    """The names of the providers that are the same objects."""
+    return {
+        name
+        for name, piece in after.pieces.items()
+        if name in before.pieces and before.pieces[name].provider is piece.provider
+    }
+
+
+def test_what_says_the_same_is_kept():
+    """All of it, where nothing changed."""
+    before = make(FILE)
+    assert kept(before, make(FILE, earlier=before)) == {"gpt", "inner", "claude"}
+
+
+def test_what_changed_is_made_anew_and_the_rest_kept():
+    """A chain around it, too."""
+    before = make(FILE)
+    after = make({"providers": [OPENAI, INNER, {**CLAUDE, "model": "n"}]}, earlier=before)
+    assert kept(before, after) == {"gpt"}
+    assert after.pieces["claude"].provider.info.model == "n"
+
+
+def test_other_parameters_keep_the_providers():
+    """Of the chain around; one within has its breakers, and is made anew."""
+    before = make(FILE)
+    after = make({**FILE, "deadline": 9, "retry": {"attempts": 2}}, earlier=before)
+    assert kept(before, after) == {"gpt", "inner", "claude"}
+    after = make({**FILE, "breaker": {"minimum_calls": 5}}, earlier=before)
+    assert kept(before, after) == {"gpt", "claude"}
+
+
+def test_a_key_that_was_changed_makes_the_provider_anew(monkeypatch):
+    """Its client has the old one, and its breaker may be held for that."""
+    before = make(FILE)
+    monkeypatch.setenv("OPENAI_API_KEY", "another")
+    assert kept(before, make(FILE, earlier=before)) == {"inner", "claude"}
+
+
+def test_what_the_program_gave_stays_given():
+    """Unless it gives others."""
+    file = {"providers": [{"name": "a", "kind": "code"}]}
+    a, other = ScriptedProvider("a"), ScriptedProvider("a")
+    before = make(file, [a])
+    assert make({**file, "deadline": 1}, earlier=before).providers == (a,)
+    assert make(file, [other], earlier=before).providers == (other,)
+
+
+def test_a_configuration_in_code_keeps_the_providers_given():
+    """It has none of its own."""
+    a = ScriptedProvider("a")
+    before = make(FallbackConfig(), [a])
+    after = make(FallbackConfig(deadline=3), earlier=before)
+    assert (after.providers, after.config.deadline) == ((a,), 3)
+
+
+needs_reload = pytest.mark.skipif(
+    not hasattr(FallbackProvider, "reload"), reason="a chain cannot be reloaded yet"
+)
+
+
+@needs_reload
+def test_an_open_breaker_stays_open_over_a_reload(create):
+    """The provider is the same, so what is known of it holds."""
+    a, b = ScriptedProvider("a", [OSError()]), ScriptedProvider("b", ["from b"] * 2)
+    file = {
+        "breaker": {"consecutive_failures": 1},
+        "providers": [{"name": "a", "kind": "code"}, {"name": "b", "kind": "code"}],
+    }
+    llm = create(file, providers=[a, b])
+    assert llm.call("why") == "from b"
+    reload_fallback_provider(llm, {**file, "deadline": 9})
+    assert llm.call("why") == "from b"
+    assert (len(a.calls), llm.config.deadline) == (1, 9)
+
+
+def test_a_bad_file_changes_nothing(create):
+    """The chain goes on as it was."""
+    file = {"providers": [{"name": "a", "kind": "code"}]}
+    llm = create(file, providers=[ScriptedProvider("a", ["hi"])])
+    with pytest.raises(ConfigurationError, match="deadline is 0"):
+        reload_fallback_provider(llm, {**file, "deadline": 0})
+    assert llm.config.deadline is None
+    assert llm.call("why") == "hi"
+
+
+def test_a_chain_made_by_hand_is_not_reloaded_from_a_file():
+    """Nobody knows which entries its providers were."""
+    llm = FallbackProvider(ScriptedProvider("a"))
+    with pytest.raises(ConfigurationError, match="was not made by create_fallback_provider"):
+        reload_fallback_provider(llm, {"providers": []})
+
+
+def test_what_a_chain_was_made_of_is_forgotten_with_it(manual_clock):
+    """The registry holds no chain."""
+    import gc  # noqa: PLC0415  # for this one
+    import weakref  # noqa: PLC0415  # as well
+
+    llm = create_fallback_provider(
+        {"providers": [{"name": "a", "kind": "code"}]},
+        providers=[ScriptedProvider("a")],
+        clock=manual_clock,
+    )
+    gone = weakref.ref(llm)
+    del llm
+    gc.collect()
+    assert gone() is None
