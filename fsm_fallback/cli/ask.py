@@ -93,6 +93,6 @@ def _lines(trail: Iterable[Attempt | Skip], indent: str) -> Iterator[str]:
 
 def _told_usage(attempt: Attempt) -> str:
     usage, cost = attempt.usage, getattr(attempt, "cost", None)
-    told = usage is not None and None not in (usage.input_tokens, usage.output_tokens)
-    tokens = f", {usage.input_tokens} + {usage.output_tokens} tokens" if told else ""
+    counts = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
+    tokens = "" if None in counts else f", {counts[0]} + {counts[1]} tokens"
     return tokens if cost is None else f"{tokens}, {cost:f} US dollars"

@@ -106,7 +106,7 @@ def _with_the_rest(
                 if isinstance(each, ConfigurationError)
                 and (kept := [text for text in each.problems if not _is_of(text, bad)])
             ]
-    return ClassValidationError(error.message, found, part)
+    return ClassValidationError(error.message, found, part)  # pyright: ignore[reportCallIssue]  # has its own __new__
 
 
 def _missing(error: Exception, field: str, part: type[Any]) -> Exception:
@@ -178,7 +178,7 @@ def _list(converter: cattrs.Converter, wanted: Any) -> Callable[[object, Any], A
                 error.add_note(IterableValidationNote("an element", place, element))
                 errors.append(error)
         if errors:
-            raise IterableValidationError("elements", errors, wanted)
+            raise IterableValidationError("elements", errors, wanted)  # pyright: ignore[reportCallIssue]  # as above
         return whole(found)
 
     return structure
@@ -213,7 +213,7 @@ def _is_list(kind: object) -> bool:
 
 def _is_plain(kind: object) -> bool:
     """Whether TOML has values of a kind, so that the class judges them as they stand."""
-    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    kinds: tuple[Any, ...] = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     return not any(
         attrs.has(each) or each in (Strategy, BreakerState, Decimal) or _is_list(each)
         for each in kinds

@@ -1,4 +1,4 @@
-"""`create_fallback_provider`: from a file to a chain that answers, or to all that stands against it."""
+"""`create_fallback_provider`: from a file to a chain that answers, or to what is against it."""
 
 import subprocess
 import sys
@@ -196,7 +196,7 @@ def test_problems_of_file_and_machine_are_told_together():
 
 
 def test_reading_files_is_not_imported_with_the_package():
-    """cattrs and the TOML reader are for those who have a file."""
+    """Neither cattrs nor the TOML reader: they are for those who have a file."""
     code = (
         "import sys, fsm_fallback.config; "
         "print([name for name in ('cattrs', 'tomllib', 'openai') if name in sys.modules])"

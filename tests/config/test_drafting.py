@@ -30,8 +30,10 @@ BAD_TABLES = [
     ({"when_all_open": "hope"}, "when_all_open is 'hope'; give one of fail, wait"),
     (
         {"when_all_open": "wait"},
-        "when_all_open is 'wait' and deadline None, so that a call might wait for ever; "
-        "give a deadline",
+        (
+            "when_all_open is 'wait' and deadline None, so that a call might wait for ever; "
+            "give a deadline"
+        ),
     ),
     ({"audit": True}, "audit is True; give one of moves, full, off"),
     ({"breaker": 3}, "breaker is 3; give a table"),
@@ -60,8 +62,10 @@ BAD_TABLES = [
     ),
     (
         {"breaker": {"initial_state": "ajar"}},
-        "breaker.initial_state is 'ajar'; give one of closed, open, half_open, forced_open, "
-        "disabled, observing",
+        (
+            "breaker.initial_state is 'ajar'; give one of closed, open, half_open, forced_open, "
+            "disabled, observing"
+        ),
     ),
     ({"retry": {"attempts": 0}}, "retry.attempts is 0; give a whole number >= 1"),
     ({"stream": {"policy": "drop"}}, "stream.policy is 'drop'; give one of raise, restart, buffer"),
@@ -214,8 +218,10 @@ def test_a_key_in_the_file_is_refused_and_never_shown(slip):
 def test_a_key_under_its_own_name_is_answered_with_the_right_one():
     """The remedy is the NAME of a variable."""
     assert provider_problems(api_key=KEY) == [
-        "providers[0].api_key is unknown; give api_key_env, the NAME of an environment variable; "
-        "no key in a file"
+        (
+            "providers[0].api_key is unknown; give api_key_env, the NAME of an environment "
+            "variable; no key in a file"
+        )
     ]
 
 
@@ -246,8 +252,10 @@ def chain(name, *members):
         (
             [CODE, chain("c", "a", "d"), chain("d", "e"), chain("e", "c")],
             [
-                "providers[1].providers leads back to itself, 'c' -> 'd' -> 'e' -> 'c'; "
-                "take one of them out"
+                (
+                    "providers[1].providers leads back to itself, 'c' -> 'd' -> 'e' -> 'c'; "
+                    "take one of them out"
+                )
             ],
         ),
         (
