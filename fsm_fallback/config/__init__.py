@@ -101,7 +101,7 @@ def reload_fallback_provider(
     Raises:
         ConfigurationError: With every problem there is; the chain goes on as it was.
     """
-    from fsm_fallback.config.making import make, wiring_of  # noqa: PLC0415  # as above
+    from fsm_fallback.config.making import make  # noqa: PLC0415  # as above
 
     with _RELOADING:
         if chain not in _MADE:
@@ -111,5 +111,5 @@ def reload_fallback_provider(
         earlier, means = _MADE[chain]
         made = make(config, providers, earlier, means)
         running: Any = chain
-        running.reload(made.config, providers=made.providers, **wiring_of(made.file, made.given))
+        running.reload(made.config, providers=made.providers)
         _MADE[chain] = (made, means)

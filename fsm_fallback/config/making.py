@@ -123,6 +123,7 @@ def make(
     problems[:0] = drafted.problems
     problems += stranger_problems(drafted, given)
     problems += environment_problems(drafted, given)
+    problems += _lasting_problems(drafted.config, earlier)
     if problems:
         raise ConfigurationError(problems)
     file = drafted.config
@@ -213,6 +214,19 @@ def _by_name(problems: list[str], providers: Sequence[Any]) -> Iterator[tuple[st
         else:
             seen.add(name)
             yield name, each
+
+
+def _lasting_problems(file: FileConfig, earlier: Made | None) -> Iterator[str]:
+    """What no reload changes: who a chain is in its log, and what the log records."""
+    if earlier is None or earlier.file is None:
+        return
+    lasting = {
+        "name": (file.name, earlier.name),
+        "audit": (file.chain.audit, earlier.config.audit),
+    }
+    for key, (now, before) in lasting.items():
+        if now != before:
+            yield f"{key} is {now!r}, and was {before!r}; leave it, or make a new chain"
 
 
 def _made_in_code(

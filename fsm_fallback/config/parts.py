@@ -73,6 +73,9 @@ VARIABLE: Final = Bound(
 )
 URL: Final = Bound(_is_url, "a URL that begins with http:// or https://")
 
+GIVEN_IN_CODE: Final = frozenset({"prices"})
+"""Fields of strategies that take an object: no file has them, for a file has `[models]`."""
+
 _HIDDEN: Final = {
     "api_key_env": _NEVER_A_KEY,
     "base_url_env": _NEVER_A_KEY,

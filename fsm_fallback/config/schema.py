@@ -138,7 +138,7 @@ def _tables(kinds: Kinds) -> list[Schema]:
 def _part(part: type[Any], kind: str | None = None) -> Schema:
     """The schema of a table: its keys, those it needs, and no others."""
     properties = _properties(part)
-    required = [each.name for each in attrs.fields(part) if each.init and _is_needed(each)]
+    required = [key for key in properties if _is_needed(attrs.fields_dict(part)[key])]
     if kind is not None:
         properties = {
             "kind": {"const": kind},
@@ -196,6 +196,8 @@ def _of_type(kind: Any) -> Schema:
         return {"enum": [str(each.value) for each in kind]}
     if attrs.has(kind):
         return _part(kind)
+    if get_origin(kind) is Mapping:
+        return {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
     if get_origin(kind) in (tuple, frozenset):
         element = get_args(kind)[0]
         return {"type": "array", "items": _TEXT if element is str else _part(element)}

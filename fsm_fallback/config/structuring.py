@@ -20,7 +20,15 @@ import cattrs
 from cattrs.errors import ClassValidationError, IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 
-from fsm_fallback.config.parts import PROVIDERS, STRATEGIES, TEXT, WINDOWS, Kinds, ProviderConfig
+from fsm_fallback.config.parts import (
+    GIVEN_IN_CODE,
+    PROVIDERS,
+    STRATEGIES,
+    TEXT,
+    WINDOWS,
+    Kinds,
+    ProviderConfig,
+)
 from fsm_fallback.config.wording import MissingError, RefusedError, keys_of
 from fsm_fallback.core.bounds import is_number
 from fsm_fallback.core.breaker_rows import BreakerState
@@ -61,6 +69,7 @@ def _part(converter: cattrs.Converter, part: type[Any]) -> Callable[[object, obj
     resolve(part)
     as_it_is = override(struct_hook=lambda value, _: value)
     plain: dict[str, Any] = {f.name: as_it_is for f in attrs.fields(part) if _is_plain(f.type)}
+    plain |= {f.name: override(omit=True) for f in attrs.fields(part) if f.name in GIVEN_IN_CODE}
     generated = make_dict_structure_fn(
         part,
         converter,

@@ -19,7 +19,7 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from fsm_fallback.config.parts import Path
+from fsm_fallback.config.parts import GIVEN_IN_CODE, Path
 from fsm_fallback.core.bounds import shown
 from fsm_fallback.errors import ConfigurationError
 
@@ -85,7 +85,9 @@ def unknown_keys(unknown: Iterable[object], known: Collection[str], path: Path) 
 
 def keys_of(part: type[Any]) -> tuple[str, ...]:
     """The keys a part may have in a file, in order."""
-    return tuple(each.name for each in attrs.fields(part) if each.init)
+    return tuple(
+        each.name for each in attrs.fields(part) if each.init and each.name not in GIVEN_IN_CODE
+    )
 
 
 def dotted(path: Path) -> str:

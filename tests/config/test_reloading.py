@@ -68,6 +68,14 @@ def test_what_the_program_gave_stays_given():
     assert make(file, [other], earlier=before).providers == (other,)
 
 
+@pytest.mark.parametrize(("key", "value"), [("name", "other"), ("audit", "full")])
+def test_what_a_log_knows_a_chain_by_is_not_reloaded(key, value):
+    """Its name, and how much of it is recorded."""
+    before = make(FILE)
+    with pytest.raises(ConfigurationError, match=f"{key} is '{value}', and was "):
+        make({**FILE, key: value}, earlier=before)
+
+
 def test_a_configuration_in_code_keeps_the_providers_given():
     """It has none of its own."""
     a = ScriptedProvider("a")
