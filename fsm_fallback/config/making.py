@@ -121,6 +121,9 @@ def make(
         return _made_in_code(problems, config, given, earlier)
     drafted = draft(read(config))
     problems[:0] = drafted.problems
+    if providers is None:  # kept from before: what the file has no more is let go
+        names = {each.name for each in drafted.entries}
+        given = {name: each for name, each in given.items() if name in names}
     problems += stranger_problems(drafted, given)
     problems += environment_problems(drafted, given)
     problems += _lasting_problems(drafted.config, earlier)
@@ -139,6 +142,27 @@ def make(
         pieces=maker.pieces,
         given=given,
     )
+
+
+def rereading(made: Made, means: Means) -> Callable[[Any, object, object], Any]:
+    """How the plan of a chain is made anew, for its `reload`: of what it is made of now.
+
+    The function takes the plan, a configuration and providers, as `make` does, and answers the plan
+    to put in place, which knows how it is made anew in its turn. It changes nothing.
+    """
+
+    def reread(plan: Any, config: object, providers: object) -> Any:
+        after = make(config, providers, made, means)
+        wiring: dict[str, Any] = {"prices": None, "capabilities": None, "describe": None}
+        return attrs.evolve(
+            plan,
+            config=after.config,
+            providers=after.providers,
+            reread=rereading(after, means),
+            **{**wiring, **wiring_of(after.file, after.given)},
+        )
+
+    return reread
 
 
 def stranger_problems(drafted: Draft, given: Mapping[str, Any]) -> Iterator[str]:

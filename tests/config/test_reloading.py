@@ -1,10 +1,13 @@
 """Reloading: what is the same is kept, with its breaker; a bad file changes nothing."""
 
+from typing import Any
+
+import attrs
 import pytest
 
 from fsm_fallback import ConfigurationError, FallbackConfig, FallbackProvider
 from fsm_fallback.config import create_fallback_provider, reload_fallback_provider
-from fsm_fallback.config.making import make
+from fsm_fallback.config.making import Means, make, rereading
 from fsm_fallback.testing import ScriptedProvider
 
 OPENAI = {"name": "gpt", "kind": "openai", "model": "m"}
@@ -66,6 +69,41 @@ def test_what_the_program_gave_stays_given():
     before = make(file, [a])
     assert make({**file, "deadline": 1}, earlier=before).providers == (a,)
     assert make(file, [other], earlier=before).providers == (other,)
+
+
+def test_what_the_file_has_no_more_is_let_go():
+    """An object of the program among it; one given anew has to be there."""
+    entries = [{"name": "a", "kind": "code"}, {"name": "b", "kind": "code"}]
+    before = make({"providers": entries}, [ScriptedProvider("a"), ScriptedProvider("b")])
+    after = make({"providers": entries[:1]}, earlier=before)
+    assert (list(after.given), list(after.pieces)) == (["a"], ["a"])
+    with pytest.raises(ConfigurationError, match="providers= has 'b', which no entry"):
+        make({"providers": entries[:1]}, [ScriptedProvider("b")], earlier=before)
+
+
+@attrs.frozen
+class Plan:
+    """What a chain is made of, as far as a reload changes it."""
+
+    config: Any
+    providers: Any
+    reread: Any
+    prices: Any = "old"
+    capabilities: Any = "old"
+    describe: Any = "old"
+
+
+def test_a_plan_is_made_anew_again_and_again():
+    """Each from the one before."""
+    made = make(FILE)
+    plan = Plan(made.config, made.providers, rereading(made, Means()))
+    second = plan.reread(plan, {**FILE, "deadline": 9}, None)
+    third = second.reread(second, {"providers": [OPENAI]}, None)
+    assert (second.providers, second.config.deadline) == (plan.providers, 9)
+    assert third.providers == plan.providers[:1]
+    assert third.prices is None
+    with pytest.raises(ConfigurationError, match="deadline is 0"):
+        third.reread(third, {**FILE, "deadline": 0}, None)
 
 
 @pytest.mark.parametrize(("key", "value"), [("name", "other"), ("audit", "full")])
