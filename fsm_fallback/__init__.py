@@ -7,6 +7,7 @@ property suite proves, and the table whose rows the audit log names.
 
 from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.circuit import CircuitBreaker, CircuitBreakers
+from fsm_fallback.config import create_fallback_provider
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.info import CapabilitySource, ModelFacts, ModelInfo, PriceSource
 from fsm_fallback.core.lease import Lease
@@ -98,6 +99,7 @@ __all__ = [
     "classify",
     "classify_response",
     "counting",
+    "create_fallback_provider",
     "ignoring",
     "provider",
 ]

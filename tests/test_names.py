@@ -66,6 +66,7 @@ NAMES = [
     "classify",
     "classify_response",
     "counting",
+    "create_fallback_provider",
     "ignoring",
     "provider",
 ]
