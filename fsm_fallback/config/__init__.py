@@ -9,30 +9,21 @@ from __future__ import annotations
 import os
 import random
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
+
+import attrs
 
 from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.drivers.judging import Accept
-from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.fallback import FallbackProvider
 from fsm_fallback.providers.protocol import ModelProvider
 from fsm_fallback.telemetry import AuditLog
-
-if TYPE_CHECKING:  # with it comes cattrs
-    from fsm_fallback.config.making import Made, Means
 
 __all__ = ["create_fallback_provider", "reload_fallback_provider"]
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | FallbackConfig
 Providers = Mapping[str, ModelProvider[..., Any]] | Sequence[ModelProvider[..., Any]]
-
-_MADE: Final[weakref.WeakKeyDictionary[FallbackProvider[..., Any], tuple[Made, Means]]] = (
-    weakref.WeakKeyDictionary()
-)
-_RELOADING: Final = Lock()
 
 
 def create_fallback_provider(
@@ -64,7 +55,7 @@ def create_fallback_provider(
             of bounds, unknown or twice there, and what this machine lacks for it. Nothing has been
             started. Keys are never shown.
     """
-    from fsm_fallback.config.making import Means, make, wiring_of  # noqa: PLC0415  # with it comes cattrs
+    from fsm_fallback.config.making import Means, make, rereading, wiring_of  # noqa: PLC0415  # with it comes cattrs
 
     means = Means(clock=clock, sample=sample)
     made = make(config, providers, means=means)
@@ -78,7 +69,7 @@ def create_fallback_provider(
         accept=accept,
         **wiring_of(made.file, made.given),
     )
-    _MADE[chain] = (made, means)
+    chain._made.plan = attrs.evolve(chain._made.plan, reread=rereading(made, means))  # noqa: SLF001  # wiring
     return chain
 
 
@@ -101,15 +92,5 @@ def reload_fallback_provider(
     Raises:
         ConfigurationError: With every problem there is; the chain goes on as it was.
     """
-    from fsm_fallback.config.making import make  # noqa: PLC0415  # as above
-
-    with _RELOADING:
-        if chain not in _MADE:
-            raise ConfigurationError(
-                f"chain {chain.name!r} was not made by create_fallback_provider; make it so"
-            )
-        earlier, means = _MADE[chain]
-        made = make(config, providers, earlier, means)
-        running: Any = chain
-        running.reload(made.config, providers=made.providers)
-        _MADE[chain] = (made, means)
+    given: Any = list(providers.values()) if isinstance(providers, Mapping) else providers
+    chain.reload(config, providers=given)

@@ -341,13 +341,11 @@ def wiring_of(file: FileConfig | None, given: Mapping[str, Any]) -> dict[str, An
         return {}
     table = ModelTable(file.models) if file.models else None
     chats = any(isinstance(each, ChatConfig) and each.name not in given for each in file.leaves)
-    wiring = {
+    return {
         "prices": table,
         "capabilities": table,
         "describe": describe_chat if chats else None,
     }
-    known = FallbackProvider.__init__.__kwdefaults__ or {}
-    return {key: each for key, each in wiring.items() if each is not None and key in known}
 
 
 @attrs.frozen(eq=False)

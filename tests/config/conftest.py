@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from fsm_fallback.config import _MADE, create_fallback_provider
+from fsm_fallback.config import create_fallback_provider
 
 VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL")
 
@@ -39,8 +39,8 @@ def create(manual_clock):
 
     yield create
     for chain in chains:
-        for piece in _MADE[chain][0].pieces.values():
-            if hasattr(piece.provider, "close"):
-                piece.provider.close()
+        for provider in chain._made.plan.providers:
+            if hasattr(provider, "close"):
+                provider.close()
     chains.clear()
     gc.collect()
