@@ -151,7 +151,7 @@ def _is_extra(value: object) -> bool:
 _MESSAGES: Final = Bound(lambda v: bool(v) and _are_messages(v), "at least one ChatMessage")
 _TEXT: Final = Bound(lambda v: isinstance(v, str), "text").or_none()
 _NEEDS: Final = Bound(_is_texts, "a set of non-empty strings")
-_EXTRA: Final = Bound(_is_extra, "by the name of a provider a mapping of keywords of its SDK")
+_EXTRA: Final = Bound(_is_extra, "mappings of SDK keywords by provider")
 
 
 @attrs.frozen(kw_only=True)

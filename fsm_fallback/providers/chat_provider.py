@@ -6,7 +6,9 @@ adapter's own module has that and the words for its users.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -232,6 +234,8 @@ class ChatProvider:
         self, request: ChatRequest, client: Any, timeout: float | None, *, stream: bool = False
     ) -> dict[str, Any]:
         own: Mapping[str, Any] = request.extra.get(self.name, {})
+        if own:
+            refuse_problems(self._problems_of_extra(own, self._dialect.create(client)))
         limit = request.max_output_tokens
         if limit is None:
             limit = self._max_output_tokens
@@ -243,6 +247,17 @@ class ChatProvider:
         if stream:
             keywords.update(self._dialect.streamed)
         return {**keywords, **own, "stream": stream}
+
+    def _problems_of_extra(
+        self, own: Mapping[str, Any], create: Callable[..., Any]
+    ) -> Iterator[str]:
+        known = _keywords_of(getattr(create, "__func__", create))
+        for name in own:
+            if known is not None and name not in known:
+                yield (
+                    f"ChatRequest.extra[{self.name!r}] has {name!r}, which is no keyword of the "
+                    "SDK; give fields of the API that it does not know in 'extra_body'"
+                )
 
     def _pieces(self) -> Pieces:
         return Pieces(self.name, self._model, self._dialect.read_item)
@@ -259,3 +274,15 @@ class ChatProvider:
             finish=finish,
             native=native,
         )
+
+
+@lru_cache(maxsize=64)
+def _keywords_of(function: Callable[..., Any]) -> frozenset[str] | None:
+    """The keywords a function takes; None for any."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return None
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return None
+    return frozenset(parameters)
