@@ -275,8 +275,9 @@ def describe_chat(request: ChatRequest | str, **_: object) -> CallOptions:
 
     Tokens are not counted but estimated: four bytes of UTF-8 to a token, which is four letters of
     English, two of Greek or Cyrillic, one and a third of Chinese or Japanese; four more for each
-    message, 1,600 for each image. Right for prose within about a quarter, low by up to half for
-    numbers, symbols and dense code, high for scripts a tokenizer knows well; see `docs/chat.md`.
+    message, 1,600 for each image. Against OpenAI's o200k that is right within a fifth for prose in
+    English, Chinese and Japanese and for code, a fifth low for JSON, half for numbers, and twice
+    too high for Cyrillic, Arabic and Hindi; `docs/chat.md` has the table and the sources.
     What is in `extra` is not counted.
 
     Args:

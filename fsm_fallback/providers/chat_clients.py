@@ -188,15 +188,23 @@ def warn_of_retries(owner: str, *clients: Any) -> None:
     """Warn of clients that retry by themselves, once for each client."""
     for client in clients:
         retries = getattr(client, "max_retries", 0)
-        if client is None or not is_count(retries, 1) or client in _warned:
+        if client is None or not is_count(retries, 1) or not _is_new(client):
             continue
-        _warned[client] = None
         warnings.warn(
             f"{owner}: its client retries {retries} times by itself, so that one failure is "
             f"{retries + 1} requests; make it with max_retries=0, or give "
             "client.with_options(max_retries=0)",
             stacklevel=4,  # where the adapter is made
         )
+
+
+def _is_new(client: Any) -> bool:
+    try:
+        is_new = client not in _warned
+        _warned[client] = None
+    except TypeError:  # a stand-in that cannot be remembered
+        return True
+    return is_new
 
 
 def _imported(owner: str, sdk: Sdk) -> Any:

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import fsm_fallback
 from fsm_fallback import CallOptions, ConfigurationError, FaultKind, Usage, classify
+from fsm_fallback import chat as profile
 from fsm_fallback.chat import (
     ChatMessage,
     ChatPiece,
@@ -42,6 +44,23 @@ def problems_of(make):
     with pytest.raises(ConfigurationError) as caught:
         make()
     return caught.value.problems
+
+
+def test_the_names_of_the_profile_are_these():
+    """Sorted, each documented by itself; the top level of the package has none of them."""
+    assert profile.__all__ == [
+        "AnthropicChat",
+        "ChatMessage",
+        "ChatPiece",
+        "ChatReply",
+        "ChatRequest",
+        "Image",
+        "OpenAIChat",
+        "UnusableReply",
+        "describe_chat",
+    ]
+    assert all(vars(profile)[name].__doc__ for name in profile.__all__)
+    assert set(profile.__all__).isdisjoint(fsm_fallback.__all__)
 
 
 class TestRequests:
