@@ -9,8 +9,12 @@ from fsm_fallback.answers import Answer, AnswerStream, AsyncAnswerStream
 from fsm_fallback.circuit import CircuitBreaker, CircuitBreakers
 from fsm_fallback.config import create_fallback_provider
 from fsm_fallback.core.breaker_rows import BreakerState
+from fsm_fallback.core.cost_optimized import CostOptimized
+from fsm_fallback.core.health import ProviderHealth
 from fsm_fallback.core.info import CapabilitySource, ModelFacts, ModelInfo, PriceSource
 from fsm_fallback.core.lease import Lease
+from fsm_fallback.core.load_balanced import LoadBalanced
+from fsm_fallback.core.metrics import Durations, ProviderMetrics
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome, Scope
 from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig, RetryConfig, StreamConfig
 from fsm_fallback.core.prices import Price, Tier
@@ -62,14 +66,17 @@ __all__ = [
     "CircuitBreaker",
     "CircuitBreakers",
     "ConfigurationError",
+    "CostOptimized",
     "CountWindow",
     "DeadlineExceeded",
+    "Durations",
     "FallbackConfig",
     "FallbackError",
     "FallbackProvider",
     "Fault",
     "FaultKind",
     "Lease",
+    "LoadBalanced",
     "ModelEntry",
     "ModelFacts",
     "ModelInfo",
@@ -79,6 +86,8 @@ __all__ = [
     "Outcome",
     "Price",
     "PriceSource",
+    "ProviderHealth",
+    "ProviderMetrics",
     "RequestRejected",
     "RetryConfig",
     "Scope",

@@ -7,7 +7,7 @@ lacks a hard need. It knows nothing of breakers: whether a candidate may be call
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import attrs
@@ -17,6 +17,8 @@ from fsm_fallback.core.trail import Candidate, Skip
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+    from fsm_fallback.core.prices import Price
 
 
 @attrs.frozen(kw_only=True)
@@ -99,6 +101,9 @@ class Sequential:
 CONTEXT_WINDOW: Final = "context_window"
 """What a candidate lacks whose window is too small, as a `Skip` says it."""
 
+MAX_COST: Final = "max_cost"
+"""As above, of a candidate that is too dear."""
+
 _SEQUENTIAL: Final = Sequential()
 
 
@@ -111,8 +116,9 @@ class CapabilityBased:
     """Who can do what the call needs, and of those first who can do what is preferred.
 
     A candidate that has said what it can do, and lacks a need, is skipped, and its `Skip` names the
-    first one it lacks; so is one whose context window is smaller than the tokens of the call. One
-    that has said nothing may be able to do it: it is asked after all that are known to.
+    first one it lacks; so is one whose context window is smaller than the tokens of the call, or
+    whose price makes them dearer than `max_cost`. One of which nothing is known may be able to do
+    it: it is asked after all that are known to.
 
     Args:
         prefer: Capabilities worth having, the best first: whoever has the first one comes before
@@ -137,31 +143,63 @@ class CapabilityBased:
         sample: float,
     ) -> tuple[Candidate | Skip, ...]:
         """Those known to serve, the best first; those of whom nobody knows; the others skipped."""
+        fitting, lacking = able_to_serve(candidates, request)
+        prefer, order = self.prefer, self.then.order
+        asks = bool(request.needs or request.tokens or request.max_cost is not None)
+        if not prefer and not asks:
+            return (*order(fitting, request, now, sample), *lacking)
         ranked: dict[tuple[bool, ...], list[Candidate]] = {}
-        lacking: list[Skip] = []
-        for each in candidates:
-            lacks = missing_need(each, request)
-            if lacks is not None:
-                lacking.append(Skip(each.name, lacks))
-            else:
-                ranked.setdefault(self._rank(each, request), []).append(each)
+        for each in fitting:
+            able = each.info.capabilities
+            rank = (asks and _is_unknown(each, request), *[word not in able for word in prefer])
+            ranked.setdefault(rank, []).append(each)  # False before True
         ordered: list[Candidate | Skip] = []
         for rank in sorted(ranked):
-            ordered.extend(self.then.order(tuple(ranked[rank]), request, now, sample))
+            ordered.extend(order(tuple(ranked[rank]), request, now, sample))
         return (*ordered, *lacking)
 
-    def _rank(self, candidate: Candidate, request: CallOptions) -> tuple[bool, ...]:
-        """The smaller, the earlier: False where something is known, or there."""
-        able = candidate.info.capabilities
-        unsaid = bool(request.needs) and not able
-        unmeasured = request.tokens > 0 and candidate.context_window is None
-        return (unsaid or unmeasured, *(each not in able for each in self.prefer))
+
+Priced = Callable[[Candidate], "Price | None"]
+"""What a candidate costs; None where nobody knows."""
 
 
-def missing_need(candidate: Candidate, request: CallOptions) -> str | None:
-    """What a candidate is known to lack for a call; None where nothing is."""
-    able = candidate.info.capabilities
-    if able and not request.needs <= able:
-        return min(request.needs - able)
-    window = candidate.context_window
-    return CONTEXT_WINDOW if window is not None and window < request.tokens else None
+def _own_price(candidate: Candidate) -> Price | None:
+    return candidate.info.price
+
+
+def able_to_serve(
+    candidates: tuple[Candidate, ...], request: CallOptions, price_of: Priced = _own_price
+) -> tuple[tuple[Candidate, ...], tuple[Skip, ...]]:
+    """The candidates that are not known to lack what a call needs, and skips of the others."""
+    needs, tokens, most = request.needs, request.tokens, request.max_cost
+    if not needs and not tokens and most is None:
+        return candidates, ()
+    fitting: list[Candidate] = []
+    lacking: list[Skip] = []
+    for each in candidates:
+        able, window = each.info.capabilities, each.context_window
+        if needs and able and not needs <= able:
+            lacking.append(Skip(each.name, min(needs - able)))
+        elif window is not None and window < tokens:
+            lacking.append(Skip(each.name, CONTEXT_WINDOW))
+        elif most is not None and _costs_more(request, most, price_of(each)):
+            lacking.append(Skip(each.name, MAX_COST))
+        else:
+            fitting.append(each)
+    return tuple(fitting), tuple(lacking)
+
+
+def _costs_more(request: CallOptions, most: Decimal, price: Price | None) -> bool:
+    """Whether a call would cost more than it may, as far as its tokens were counted."""
+    if price is None:
+        return False
+    return price.cost(request.input_tokens or 0, request.output_tokens or 0) > most
+
+
+def _is_unknown(candidate: Candidate, request: CallOptions) -> bool:
+    """Whether nobody has said of a candidate what the call asks for."""
+    if request.needs and not candidate.info.capabilities:
+        return True
+    if request.max_cost is not None and candidate.info.price is None:
+        return True
+    return candidate.context_window is None and request.tokens > 0

@@ -65,6 +65,7 @@ class Walk:
         is_fixed: Whether the order is the configured one, always.
         first: The first candidate of every call that may go straight; None if none may.
         named: The links by name.
+        all_links: The links.
         answered: By link, makes the record of a straight call when it is read.
     """
 
@@ -85,8 +86,10 @@ class Walk:
     first: Link | None = attrs.field(init=False, default=None)
     answered: tuple[Answered, ...] = attrs.field(init=False)
     named: dict[str, Link] = attrs.field(init=False)
+    all_links: frozenset[Link] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.all_links = frozenset(self.links)
         self.named = {link.name: link for link in self.links}
         self.is_fixed = type(self.strategy) is Sequential
         untimed = self.options.deadline is None and self.attempt_timeout is None
@@ -113,6 +116,8 @@ class Walk:
         if self.describe is not None:
             options = self._described(self.describe, args, kwargs)
         candidates = self.strategy.order(self.links, options, now, self.sample())
+        if type(candidates) is tuple and self._are_all(candidates):
+            return candidates
         left = dict(self.named)
         for each in candidates or ():
             if isinstance(each, Skip):
@@ -124,6 +129,13 @@ class Walk:
         if left:
             raise self._wrong_order(candidates)
         return candidates
+
+    def _are_all(self, candidates: tuple[object, ...]) -> bool:
+        """Whether they are the links, all of them: of as many, none is there twice then."""
+        try:
+            return len(candidates) == len(self.links) and self.all_links.issubset(candidates)
+        except TypeError:  # something that has no hash is among them
+            return False
 
     def _described(
         self, describe: Describe, args: tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from fsm_fallback.core.bounds import is_count, refuse_problems, shown
 from fsm_fallback.core.info import ModelInfo
+from fsm_fallback.core.prices import Price
 from fsm_fallback.core.strategies import CallOptions, Strategy, is_strategy
 from fsm_fallback.core.trail import Candidate
 from fsm_fallback.providers.classifying import Classifier
@@ -40,8 +41,11 @@ REQUESTS: Final = (
     CallOptions(deadline=5.0, needs=frozenset({"tools"})),
     CallOptions(input_tokens=12, output_tokens=4, tags=frozenset({"nightly"})),
 )
-_ABLE: Final = ModelInfo(capabilities=frozenset({"tools", "vision"}))
-_BLIND: Final = ModelInfo(capabilities=frozenset({"json_schema"}))
+_FREE: Final = Price(input_mtok=0, output_mtok=0)
+_ABLE: Final = ModelInfo(
+    capabilities=frozenset({"tools", "vision"}), price=Price(input_mtok=2, output_mtok=8)
+)
+_BLIND: Final = ModelInfo(capabilities=frozenset({"json_schema"}), price=_FREE)
 _UNKNOWN: Final = ModelInfo()
 KINDS: Final = (
     ((None, _UNKNOWN),) * 4,

@@ -21,6 +21,8 @@ from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.chain_rows import ChainState
+from fsm_fallback.core.cost_optimized import CostOptimized
+from fsm_fallback.core.load_balanced import LoadBalanced
 from fsm_fallback.core.strategies import CapabilityBased, Sequential, is_strategy
 from fsm_fallback.core.table import Table
 from fsm_fallback.drivers import aio, sync
@@ -159,6 +161,8 @@ def check_library(**how: Any) -> Iterator[Section]:
     yield from check_thing(aio.drive, title="the driver of awaited calls", **how)
     yield from check_thing(Sequential(), title="Sequential", **how)
     yield from check_thing(CapabilityBased(prefer=("vision",)), title="CapabilityBased", **how)
+    yield from check_thing(LoadBalanced(weights={"a": 2, "b": 0}), title="LoadBalanced", **how)
+    yield from check_thing(CostOptimized(), title="CostOptimized", **how)
     yield from check_thing(classify, title="classify", kind="classifier", **how)
 
 

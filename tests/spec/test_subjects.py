@@ -137,6 +137,10 @@ def test_the_library_keeps_its_own_spec():
         "a chain ordered by Sequential",
         "CapabilityBased",
         "a chain ordered by CapabilityBased",
+        "LoadBalanced",
+        "a chain ordered by LoadBalanced",
+        "CostOptimized",
+        "a chain ordered by CostOptimized",
         "classify",
     ]
     assert all(section.kept for title, section in sections.items() if title != "the chain")

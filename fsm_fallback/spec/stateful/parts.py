@@ -7,12 +7,14 @@ questions come in histories, so that a part which remembers what it should not i
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, consumes, multiple, precondition, rule
 
 from fsm_fallback.core.info import ModelInfo
+from fsm_fallback.core.prices import Price
 from fsm_fallback.core.strategies import CallOptions, Strategy, is_strategy
 from fsm_fallback.core.trail import Candidate
 from fsm_fallback.providers.classifying import Classifier
@@ -52,11 +54,18 @@ _REQUESTS = st.builds(
     output_tokens=_TOKENS,
     tags=_WORDS,
 )
+_PRICES = st.sampled_from(
+    [None, *(Price(input_mtok=into, output_mtok=out) for into, out in ((0, 0), (1, 4), (3, 1)))]
+)
 _STAND_INS = st.builds(
     StandIn,
     name=st.sampled_from("abcdef"),
     context_window=st.sampled_from([None, 8, 32]),
-    info=st.builds(ModelInfo, capabilities=_WORDS),
+    info=st.builds(ModelInfo, capabilities=_WORDS, price=_PRICES),
+    takes=st.sampled_from([None, 0.2, 3.0]),
+    in_flight=st.integers(0, 2),
+    success_ratio=st.sampled_from([None, 0.5, 1.0]),
+    recovered_at=st.sampled_from([None, 0.0, math.inf]),
 )
 
 
