@@ -5,15 +5,17 @@ VENV := .venv
 PREVIOUS := .venv-previous
 BENCH := .venv-bench
 MUTANTS := .venv-mutants
+TOOLS := .tools
 JOBS ?= 1
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types contracts unit coverage proofs bite deep previous bench scenarios soak mutants diagrams clean
+.PHONY: help demo test tools lint types contracts unit coverage proofs bite deep previous bench scenarios soak mutants diagrams clean
 
 help:
 	@echo "make demo   set up, then run the scripted outage on loopback (about 20 s)"
 	@echo "make test   set up, then lint, types, import contracts, tests and specs"
+	@echo "make tools  unpack a Prometheus for the tests, where apt-get has one"
 	@echo "make coverage  set up, then measure which lines the tests reach"
 	@echo "make bite   set up, then hunt every mutant of the tables (about a minute)"
 	@echo "make deep   set up, then draw more and explore more, for a night"
@@ -54,6 +56,16 @@ $(MUTANTS)/stamp: pyproject.toml
 	$(MUTANTS)/bin/python -m pip install --quiet --editable . --group mutants
 	@touch $@
 
+# A real Prometheus, out of Debian's package: unpacked here, installed nowhere. Where it cannot be had
+# the tests that need it skip, and fail under CI.
+$(TOOLS)/stamp:
+	@mkdir -p $(TOOLS)
+	@cd $(TOOLS) && if ( apt-get download prometheus || { apt-get update && apt-get download prometheus; } ) >apt.log 2>&1 \
+		&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb; \
+		then touch stamp; else echo "tools: no prometheus for the tests (see $(TOOLS)/apt.log)"; fi
+
+tools: $(TOOLS)/stamp
+
 demo: $(VENV)/demo.stamp
 	$(BIN)/python -m fsm_fallback demo
 
@@ -70,11 +82,11 @@ types: $(VENV)/dev.stamp
 contracts: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
-unit: $(VENV)/dev.stamp
+unit: $(VENV)/dev.stamp $(TOOLS)/stamp
 	$(BIN)/python -m pytest tests -n 2
 
 # What the examples reach; measuring doubles their time.
-coverage: $(VENV)/dev.stamp
+coverage: $(VENV)/dev.stamp $(TOOLS)/stamp
 	$(BIN)/python -m pytest tests -n 2 --cov --cov-report=term:skip-covered
 
 proofs: $(VENV)/dev.stamp
@@ -111,4 +123,4 @@ mutants: $(MUTANTS)/stamp
 	$(MUTANTS)/bin/python docs/evidence.py --jobs $(JOBS)
 
 clean:
-	rm -rf $(VENV) $(PREVIOUS) $(BENCH) $(MUTANTS) .mutants
+	rm -rf $(VENV) $(PREVIOUS) $(BENCH) $(MUTANTS) $(TOOLS) .mutants
