@@ -50,6 +50,7 @@ from fsm_fallback.wiring import Made, Plan
 
 if TYPE_CHECKING:
     from fsm_fallback.core.prices import Amount
+    from fsm_fallback.telemetry.spans import Spans
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -58,7 +59,6 @@ T1 = TypeVar("T1")
 T2 = TypeVar("T2")
 T3 = TypeVar("T3")
 T4 = TypeVar("T4")
-
 
 _CONFIG: Final = FallbackConfig()
 
@@ -367,6 +367,16 @@ class FallbackProvider(Generic[P, T_co]):
         """
         self._made.meters.add_listener(listener)
 
+    def trace(self, spans: Spans | None) -> None:
+        """Have calls make spans from now on, of copies with other options too; None for no more.
+
+        Each call is one, and each attempt one inside, current while its provider is called.
+        """
+        with self._made.reloading:
+            self._made.spans = spans
+            for each in list(self._chains):
+                each._walks = {}  # noqa: SLF001  # copies of self; calls that go on have theirs
+
     def explain(self) -> str:
         """How each provider stands, why and until when, and whom a call would ask now, as text."""
         from fsm_fallback.explaining import explained  # noqa: PLC0415  # only where somebody reads
@@ -464,14 +474,12 @@ class FallbackProvider(Generic[P, T_co]):
         walks = self._walks
         walk = walks.get(way)
         if walk is None:
-            made = self._made
             refuse_problems(walk_problems(way, self._accept, self.name))
             if way in ("acall", "astream"):
                 from fsm_fallback.drivers.aio import warm_up  # noqa: PLC0415  # as in acall
 
                 warm_up()
-            log = made.audit if made.is_recorded else None
-            walk = walks[way] = made.wiring.walk(way, self._options, self._accept, made.calls, log)
+            walk = walks[way] = self._made.walk(way, self._options, self._accept)
         return walk
 
     def _delivery(self, way: Way, within: Within = NO_LIMIT) -> Delivery:
@@ -486,10 +494,6 @@ class FallbackProvider(Generic[P, T_co]):
         return {
             "call": lambda *asked: answer(self._walk("call"), *asked),
             "acall": lambda *asked: aanswer(self._walk("acall"), *asked),
-            "stream": lambda within, *asked: answer_stream(
-                self._delivery("stream", within), *asked
-            ),
-            "astream": lambda within, *asked: aanswer_stream(
-                self._delivery("astream", within), *asked
-            ),
+            "stream": lambda left, *asked: answer_stream(self._delivery("stream", left), *asked),
+            "astream": lambda left, *asked: aanswer_stream(self._delivery("astream", left), *asked),
         }[way]

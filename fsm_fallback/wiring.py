@@ -10,7 +10,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -32,6 +32,10 @@ from fsm_fallback.drivers.walk import Describe, Walk
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.providers.classifying import log_fault_of_user
 from fsm_fallback.telemetry import AuditLog
+
+if TYPE_CHECKING:
+    from fsm_fallback.core.chain import Chain
+    from fsm_fallback.telemetry.spans import Spans
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -77,6 +81,7 @@ class Wiring:
         accept: Accept | None,
         calls: Iterator[int],
         audit: AuditLog | None,
+        spans: Spans | None = None,
     ) -> Walk:
         """What the calls have in common that are made in this way, with these options.
 
@@ -97,6 +102,7 @@ class Wiring:
             accept=accept,
             describe=self.describe,
             watch=self.meters.take,
+            trace=None if spans is None else _tracing(spans, way),
         )
 
     def looking(self, way: Way, options: CallOptions) -> Walk:
@@ -123,6 +129,12 @@ class Wiring:
         except Exception as error:  # noqa: BLE001  # the user's code
             log_fault_of_user("sample of chain %r raised %s", self.name, error)
             return 0.5
+
+
+def _tracing(spans: Spans, way: Way) -> Callable[[Chain], None]:
+    from fsm_fallback.drivers.tracing import tracing  # noqa: PLC0415  # only where somebody traces
+
+    return tracing(spans, way)
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -219,7 +231,10 @@ class Made:
         audit: The log.
         owns_audit: Whether the log is this chain's alone.
         is_recorded: Whether anything is told to it.
+        spans: Make the spans of the calls; None where nobody traces.
     """
+
+    spans: Spans | None = None
 
     def __init__(self, plan: Plan, audit: str | AuditLog | None) -> None:
         self.meters = Meters()
@@ -254,6 +269,11 @@ class Made:
         kept = set(wiring.circuits.values())
         for circuit in [each for each in self._attached if each not in kept]:
             self._attached.pop(circuit)()
+
+    def walk(self, way: Way, options: CallOptions, accept: Accept | None) -> Walk:
+        """What the calls have in common that are made in this way, with these options."""
+        log = self.audit if self.is_recorded else None
+        return self.wiring.walk(way, options, accept, self.calls, log, self.spans)
 
     def enter(self) -> None:
         """Note that somebody uses the chain in a `with` block."""

@@ -143,6 +143,18 @@ PutOff = tuple[Answered, int, float, float, int, int]
 """A step that is made when somebody reads it: `Answered`, and what to call it with."""
 
 
+class Traced(NamedTuple):
+    """A step of a call that is traced, and the span it was recorded in, as `traceparent` has it."""
+
+    step: Step
+    trace_id: str
+    span_id: str
+
+
+Kept = Step | PutOff | Traced
+"""What a log keeps until it is read."""
+
+
 def made(step: Step | PutOff) -> Step:
     """The step itself, made now if that was put off."""
     if isinstance(step, (BreakerStep, AttemptStep, StreamStep, ChainStep)):

@@ -10,9 +10,8 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from fsm_fallback.drivers.aio import is_of_timer, pause, timer
-from fsm_fallback.drivers.aupstream import AsyncUpstream, InThreads, OwnKind
+from fsm_fallback.drivers.aupstream import AsyncUpstream, OwnKind
 from fsm_fallback.drivers.delivery import Delivery
-from fsm_fallback.drivers.link import ThreadLink
 from fsm_fallback.drivers.soon import callers_cancellation
 
 
@@ -33,8 +32,7 @@ async def stream(  # noqa: C901, PLR0912, PLR0915  # a case for each command
                         command = delivery.admit(command)
                 case "open":
                     link, lease = delivery.attempt(command)
-                    is_plain = isinstance(link, ThreadLink)
-                    upstream = InThreads(link, lease) if is_plain else OwnKind(link.name)
+                    upstream = link.aupstream(lease)
                     scope = timer(clock, delivery.timer(command))
                     try:
                         with scope:

@@ -10,7 +10,7 @@ import inspect
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Protocol
 
 import attrs
 
@@ -26,10 +26,14 @@ from fsm_fallback.core.metrics import Told
 from fsm_fallback.core.outcome import Fault, FaultKind
 from fsm_fallback.drivers.judging import Flaw
 from fsm_fallback.drivers.meters import MANY, Meter, Meters
+from fsm_fallback.drivers.upstream import Upstream
 from fsm_fallback.providers.classifying import fault_of
 from fsm_fallback.providers.faults import classify
 from fsm_fallback.providers.reading import PLAIN_READER, Reader
 from fsm_fallback.providers.usage import usage_of
+
+if TYPE_CHECKING:
+    from fsm_fallback.drivers.aupstream import AsyncUpstream
 
 
 class Within(NamedTuple):
@@ -215,6 +219,16 @@ class Link:
             return core.current.since if core.current.number else None
         return math.inf if core.state in _SHUT else None
 
+    def upstream(self) -> Upstream:
+        """Where the stream of an attempt is read from."""
+        return Upstream(self.name)
+
+    def aupstream(self, lease: Lease) -> AsyncUpstream:  # noqa: ARG002  # for links that settle late
+        """As `upstream`, awaited."""
+        from fsm_fallback.drivers.aupstream import OwnKind  # noqa: PLC0415  # anyio where awaited
+
+        return OwnKind(self.name)
+
     def keywords(self, kwargs: dict[str, Any], timeout: float | None) -> dict[str, Any]:
         """The keywords of the call, with its time-out if it takes one; the caller's stay as is.
 
@@ -386,3 +400,9 @@ class ThreadStreamLink(ThreadLink):
     ) -> Any:
         """The call, bound, for the thread that opens the stream."""
         return functools.partial(self.call, *args, **self.keywords(kwargs, timeout))
+
+    def aupstream(self, lease: Lease) -> AsyncUpstream:
+        """As in `Link`, each step in a worker thread."""
+        from fsm_fallback.drivers.aupstream import InThreads  # noqa: PLC0415  # as above
+
+        return InThreads(self, lease)

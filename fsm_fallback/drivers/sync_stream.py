@@ -26,7 +26,7 @@ def stream(  # noqa: C901, PLR0912  # a case for each command
                     command = delivery.again() if upstream.close() else delivery.admit(command)
                 case "open":
                     link, lease = delivery.attempt(command)
-                    upstream = Upstream(link.name)
+                    upstream = link.upstream()
                     try:
                         delivery.asked = link.ask(
                             lease, args, kwargs, command.timeout, delivery.limits(command)

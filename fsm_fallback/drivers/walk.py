@@ -62,6 +62,7 @@ class Walk:
         accept: Takes an answer or does not; None takes all.
         describe: Tells from the arguments of a call what it says of itself; None for nothing.
         watch: Is told each row that a walked call fires, offers aside; None for nobody.
+        trace: Begins the spans of a call; where there is one, every call is walked.
         is_fixed: Whether the order is the configured one, always.
         first: The first candidate of every call that may go straight; None if none may.
         named: The links by name.
@@ -82,6 +83,7 @@ class Walk:
     accept: Accept | None = None
     describe: Describe | None = None
     watch: Callable[[Chain, Row], None] | None = None
+    trace: Callable[[Chain], None] | None = None
     is_fixed: bool = attrs.field(init=False)
     first: Link | None = attrs.field(init=False, default=None)
     answered: tuple[Answered, ...] = attrs.field(init=False)
@@ -93,7 +95,7 @@ class Walk:
         self.named = {link.name: link for link in self.links}
         self.is_fixed = type(self.strategy) is Sequential
         untimed = self.options.deadline is None and self.attempt_timeout is None
-        one_answer = self.rules.stream is None and self.accept is None
+        one_answer = self.rules.stream is None and self.accept is None and self.trace is None
         if self.is_fixed and untimed and one_answer and all(map(_is_plain, self.links)):
             self.first = self.links[0]  # nothing has to be asked but its breaker
         count = len(self.links)
@@ -189,6 +191,8 @@ class Walk:
             self.rules,
         )
         chain.watch = self.watch
+        if self.trace is not None:
+            self.trace(chain)
         if within is not NO_LIMIT and deadline != own:
             chain.fair = within.fair
         return chain

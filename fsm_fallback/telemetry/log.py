@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, Self
 import attrs
 
 from fsm_fallback.core.bounds import COUNT, Bound, bound_problems, one_of, refuse_problems
-from fsm_fallback.core.events import PutOff, Step
+from fsm_fallback.core.events import Kept
 from fsm_fallback.core.table import Table
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.telemetry.fields import Record
@@ -106,7 +106,7 @@ class AuditLog:
 
         refuse_problems(bound_problems(self))
         # None marks a gap: steps were refused here.
-        self._ring: deque[Step | PutOff | None] = deque()
+        self._ring: deque[Kept | None] = deque()
         self._sinks: tuple[Sink, ...] = ()
         self._errors = 0
         self._closed = False
@@ -182,7 +182,7 @@ class AuditLog:
             else:
                 self._thread = thread
 
-    def append(self, step: Step | PutOff) -> None:
+    def append(self, step: Kept) -> None:
         """Take what a machine recorded. Never waits, never raises, does no I/O."""
         ring = self._ring
         if len(ring) < self._limit:
@@ -277,7 +277,7 @@ class AuditLog:
 
     # Mechanism ------------------------------------------------------------------------------
 
-    def _overflow(self, step: Step | PutOff) -> None:
+    def _overflow(self, step: Kept) -> None:
         """Take a step there is no room for; runs where `append` does."""
         if not self._sinks:
             self._ring.append(step)
@@ -323,7 +323,7 @@ class AuditLog:
             self._holder = None
             self._lock.release()
 
-    def _write(self, step: Step | PutOff | None) -> None:
+    def _write(self, step: Kept | None) -> None:
         try:
             records = self._missed() if step is None else self._stream.render(step)
         except Exception as error:  # noqa: BLE001  # a step nobody can read costs its records only

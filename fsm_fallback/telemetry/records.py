@@ -24,9 +24,10 @@ from fsm_fallback.core.events import (
     BreakerStep,
     ChainStep,
     Facts,
-    PutOff,
+    Kept,
     Step,
     StreamStep,
+    Traced,
     made,
 )
 from fsm_fallback.core.outcome import Fault
@@ -147,9 +148,14 @@ class Stream:
 
     # Rendering ------------------------------------------------------------------------------
 
-    def render(self, kept: Step | PutOff) -> tuple[Record, ...]:
+    def render(self, told: Kept) -> tuple[Record, ...]:
         """The records of a step, in order."""
-        step = made(kept)
+        if isinstance(told, Traced):
+            records = self.render(told.step)
+            for record in records:
+                record["trace_id"], record["span_id"] = told.trace_id, told.span_id
+            return records
+        step = made(told)
         seq, id_seq = self._number(step)
         match step:
             case BreakerStep():
@@ -163,10 +169,11 @@ class Stream:
             case _:
                 assert_never(step)
 
-    def pass_over(self, steps: Iterable[Step | PutOff]) -> None:
+    def pass_over(self, steps: Iterable[Kept]) -> None:
         """Count steps that nobody will read."""
         passed = 0
-        for step in steps:
+        for told in steps:
+            step = told.step if isinstance(told, Traced) else told
             kind = type(step)
             if kind is tuple or kind is AttemptStep:  # a straight call's, most of all
                 passed += 2
