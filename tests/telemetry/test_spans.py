@@ -27,7 +27,7 @@ from fsm_fallback import (
 )
 from fsm_fallback.telemetry.spans import Spans
 from fsm_fallback.testing import Delay, ScriptedProvider, Stream
-from tests.telemetry.traffic import PROMPT, SECRET, Invalid, Overloaded, answer
+from tests.telemetry.traffic import PROMPT, SECRET, Invalid, Overloaded, Traffic, answer
 
 
 class Traced:
@@ -544,6 +544,22 @@ def test_audit_records_of_a_call_carry_its_spans(sdk):
         ("offer", of["attempt c"]),
         ("answer", of["attempt c"]),
     ]
+
+
+def test_a_traced_chain_does_what_any_chain_does(sdk):
+    """Its records are the same but for the ids, and so is what it has counted."""
+    plain, traced = Traffic(), Traffic()
+    sdk.trace(traced.chain)
+    told = []
+    for each in (plain, traced):
+        each.play()
+        records = [{**record, "stream": None, "ts": None} for record in each.log.records()]
+        told.append([{**record, "trace_id": None, "span_id": None} for record in records])
+
+    assert told[0] == told[1]
+    assert plain.chain.metrics() == traced.chain.metrics()
+    assert plain.chain.requests() == traced.chain.requests()
+    assert len(sdk.named("fallback chat")) == traced.calls
 
 
 def test_a_full_recorder_numbers_traced_records_without_a_gap(sdk):
