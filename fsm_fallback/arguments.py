@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, TypedDict
 
@@ -153,7 +153,13 @@ def strategy_problems(plan: Plan) -> Iterator[str]:
     named = [getattr(each, "name", None) for each in plan.providers]
     names = [name for name in named if isinstance(name, str)]
     for each in strategies_in(plan.strategy_in_force):
-        for unknown in sorted(set(getattr(each, "weights", None) or ()) - set(names)):
+        weights: Mapping[str, float] = getattr(each, "weights", None) or {}
+        if names and all(weights.get(name, 1) == 0 for name in names):
+            yield (
+                f"{type(each).__name__}.weights is 0 for every provider of the chain; give at "
+                "least one a number above 0"
+            )
+        for unknown in sorted(set(weights) - set(names)):
             yield (
                 f"{type(each).__name__}.weights names {unknown!r}, which is no provider of the "
                 f"chain; there are {', '.join(names)}"

@@ -10,7 +10,7 @@ import itertools
 import random
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -46,7 +46,7 @@ from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Describe, Walk
 from fsm_fallback.providers.protocol import ModelProvider
 from fsm_fallback.telemetry import AuditLog
-from fsm_fallback.wiring import Made, Plan
+from fsm_fallback.wiring import Made, Plan, Reread
 
 if TYPE_CHECKING:
     from fsm_fallback.core.prices import Amount
@@ -403,13 +403,16 @@ class FallbackProvider(Generic[P, T_co]):
         Args:
             config: A `FallbackConfig`; of a chain made from a file also what
                 `create_fallback_provider` takes.
-            providers: In place of those there are; None keeps them.
+            providers: In place of those there are, in a list or by name; of a file's chain, of
+                those that were given. None keeps them.
 
         Raises:
             ConfigurationError: Naming everything that cannot work; the chain goes on as it was.
         """
         made = self._made
         with made.reloading:
+            if isinstance(providers, Mapping):
+                providers = providers.values()
             plan = made.plan.after(config, None if providers is None else tuple(providers))
             chains = list(self._chains)
             refuse_problems(
@@ -423,15 +426,15 @@ class FallbackProvider(Generic[P, T_co]):
     # Closing --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Write what the audit log still holds. Idempotent; the chain goes on working."""
-        if self._made.owns_audit:
-            self.audit.close()
-        else:
-            self.audit.flush()
+        """Write what the audit log still holds, and close the clients made for a file.
+
+        Idempotent; the chain goes on working, with new clients.
+        """
+        self._made.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
-        self.close()
+        """As `close`, and the clients of the running event loop."""
+        await self._made.aclose()
 
     def __enter__(self) -> Self:
         self._made.enter()
@@ -458,6 +461,10 @@ class FallbackProvider(Generic[P, T_co]):
     ) -> None:
         if self._made.leave():
             self.close()
+
+    def made_from_file(self, reread: Reread, owned: tuple[Any, ...]) -> None:
+        """Note how a file is read for a `reload`, and what providers are this chain's to close."""
+        self._made.plan = attrs.evolve(self._made.plan, reread=reread, owned=owned)
 
     def _options_by(self, config: FallbackConfig) -> CallOptions:
         """What the calls say of themselves, with what a configuration says where they do not."""

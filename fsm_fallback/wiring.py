@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -152,6 +153,7 @@ class Plan:
     capabilities: CapabilitySource | None
 
     reread: Reread | None = None
+    owned: tuple[Any, ...] = ()
 
     def after(self, config: Any, providers: tuple[Any, ...] | None) -> Plan:
         """The plan of a reload.
@@ -190,10 +192,15 @@ class Plan:
         capabilities = () if self.capabilities is None else (self.capabilities,)
         return {each.name: known(info_of(each), prices, capabilities) for each in self.providers}
 
-    def wired(self, meters: Meters) -> Wiring:
-        """The wiring, with the meters of the chain, which may have counted already."""
+    def wired(self, meters: Meters, instead_of: Iterable[CircuitBreaker] = ()) -> Wiring:
+        """The wiring, with the meters of the chain, which may have counted already.
+
+        `instead_of`: the breakers of the wiring whose place it takes.
+        """
         infos = self.infos()
-        circuits, gates = gates_of(self.providers, self.config, self.clock, self.sample)
+        circuits, gates = gates_of(
+            self.providers, self.config, self.clock, self.sample, instead_of=instead_of
+        )
         meters.know(infos)
         return Wiring(
             name=self.name,
@@ -245,7 +252,7 @@ class Made:
         self._entered = 0
         self._entering = Lock()
         self._attached: dict[CircuitBreaker, weakref.finalize[..., Any]] = {}
-        self._named: set[str] = set()
+        self._named: Counter[str] = Counter()
         asked = plan.config.audit if audit is None else audit
         self.follows_config = audit is None
         self.owns_audit = not isinstance(asked, AuditLog)
@@ -262,7 +269,7 @@ class Made:
         Raises:
             ConfigurationError: If it cannot be made; the wiring in place stays.
         """
-        wiring = plan.wired(self.meters)
+        wiring = plan.wired(self.meters, instead_of=self.wiring.circuits.values())
         if self.is_recorded:
             self._attach(wiring)
         self.plan, self.wiring = plan, wiring
@@ -286,20 +293,40 @@ class Made:
             self._entered -= 1
             return self._entered == 0
 
+    def close(self) -> None:
+        """Write what the log still holds, and close what was made for the chain."""
+        for each in self.plan.owned:
+            each.close()
+        if self.owns_audit:
+            self.audit.close()
+        else:
+            self.audit.flush()
+
+    async def aclose(self) -> None:
+        """As `close`, and what belongs to the running event loop."""
+        for each in self.plan.owned:
+            await each.aclose()
+        self.close()
+
     def _attach(self, wiring: Wiring) -> None:
         """Have every breaker tell the log, in the critical section of each fact."""
         log = self.audit
         for circuit in wiring.circuits.values():
             if circuit in self._attached:
                 continue
-            named, is_full = f"{wiring.name}/{circuit.name}", log.mode == "full"
+            named, is_full = self._id_of(circuit), log.mode == "full"
             if circuit.audit(log.append, id=named, stays=is_full):  # not heard of yet
-                name = circuit.core.name
-                log.register(BREAKER, name, circuit.config.in_force, again=name in self._named)
-                self._named.add(name)
+                log.register(BREAKER, circuit.core.name, circuit.config.in_force)
             leaves = weakref.finalize(self, circuit.unaudit, log.append)
             leaves.atexit = False
             self._attached[circuit] = leaves
+
+    def _id_of(self, circuit: CircuitBreaker) -> str:
+        """Its name in records; a breaker that begins anew is another machine, and says so."""
+        name = f"{self.plan.name}/{circuit.name}"
+        self._named[name] += 1
+        times = self._named[name]
+        return name if times == 1 else f"{name}#{times}"
 
     def _recorder(self, audit: str) -> AuditLog:
         mode = "moves" if audit == "off" else audit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from fsm_fallback.circuit.breaker import CircuitBreaker
@@ -21,19 +21,25 @@ def gates_of(
     config: FallbackConfig,
     clock: Callable[[], float],
     sample: Callable[[], float],
+    *,
+    instead_of: Iterable[CircuitBreaker] = (),
 ) -> tuple[dict[str, CircuitBreaker], Gates]:
-    """All breakers by name, and for each provider what is asked for leave to call it."""
+    """All breakers by name, and for each provider what is asked for leave to call it.
+
+    `instead_of`: breakers whose place they take, in a chain that is reloaded.
+    """
+    former = frozenset(instead_of)
     circuits: dict[str, CircuitBreaker] = {}
     accounts: dict[str, list[Any]] = {}
     for each in providers:
         own = config.breaker_in_chain if can_be_cut(each) else config.breaker
-        circuits[each.name] = shared_breaker((each,), each.name, own, clock, sample)
+        circuits[each.name] = shared_breaker((each,), each.name, own, clock, sample, former)
         account = getattr(getattr(each, "info", None), "account", None)
         if account is not None:
             accounts.setdefault(f"{ACCOUNT}{account}", []).append(each)
     gates: Gates = {**circuits}
     for name, owners in accounts.items():
-        paying = shared_breaker(tuple(owners), name, config.breaker, clock, sample)
+        paying = shared_breaker(tuple(owners), name, config.breaker, clock, sample, former)
         for each in owners:
             gates[each.name] = JointCircuit(circuits[each.name], paying)
         circuits[name] = paying

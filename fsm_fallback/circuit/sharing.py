@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from threading import Lock
 from typing import Final
 
@@ -38,6 +38,7 @@ def shared_breaker(
     config: BreakerConfig,
     clock: _Clock,
     sample: Callable[[], float],
+    former: Container[CircuitBreaker] = (),
 ) -> CircuitBreaker:
     """The breaker that provider objects have with these parameters, or a new one.
 
@@ -47,13 +48,14 @@ def shared_breaker(
         config: Its parameters.
         clock: Its clock.
         sample: Its samples, where it is new.
+        former: Breakers whose place it takes; that those are others is no news.
     """
     keyed = [((id(owner), name, _identity(clock), config), owner) for owner in owners]
     with _LOCK:
         there = [each for each in (_breaker_of(*pair) for pair in keyed) if each is not None]
         before = [each for each in (_latest_of(name, owner) for owner in owners) if each]
         found = there[0] if there else CircuitBreaker(name, config, clock=clock, sample=sample)
-        if any(each is not found for each in (*there, *before)):
+        if any(each is not found and each not in former for each in (*there, *before)):
             _warn(name)
         known = _OWNERS.setdefault(found, {})
         for key in [key for key, owner in known.items() if owner() is None]:

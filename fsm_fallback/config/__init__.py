@@ -12,15 +12,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.fallback import FallbackProvider
 from fsm_fallback.providers.protocol import ModelProvider
 from fsm_fallback.telemetry import AuditLog
 
-__all__ = ["create_fallback_provider", "reload_fallback_provider"]
+__all__ = ["create_fallback_provider"]
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | FallbackConfig
 Providers = Mapping[str, ModelProvider[..., Any]] | Sequence[ModelProvider[..., Any]]
@@ -48,7 +46,8 @@ def create_fallback_provider(
         accept: Judges answers.
 
     Returns:
-        The chain. One made from a file can be reloaded, see `reload_fallback_provider`.
+        The chain. `close` and `aclose` close the clients that were made for it; its `reload` takes
+        what this function does.
 
     Raises:
         ConfigurationError: With every problem there is, each with its path in the file: what is out
@@ -69,28 +68,5 @@ def create_fallback_provider(
         accept=accept,
         **wiring_of(made.file, made.given),
     )
-    chain._made.plan = attrs.evolve(chain._made.plan, reread=rereading(made, means))  # noqa: SLF001  # wiring
+    chain.made_from_file(rereading(made, means), made.owned)
     return chain
-
-
-def reload_fallback_provider(
-    chain: FallbackProvider[..., Any],
-    config: Config,
-    *,
-    providers: Providers | None = None,
-) -> None:
-    """Put a new configuration in force in a chain that `create_fallback_provider` made.
-
-    Calls under way end as they began. A provider whose entry says the same, and whose key is the
-    same, is kept, and its breaker with it; the others are made anew. Safe in threads.
-
-    Args:
-        chain: The chain.
-        config: As for `create_fallback_provider`.
-        providers: As there; None for those given before.
-
-    Raises:
-        ConfigurationError: With every problem there is; the chain goes on as it was.
-    """
-    given: Any = list(providers.values()) if isinstance(providers, Mapping) else providers
-    chain.reload(config, providers=given)

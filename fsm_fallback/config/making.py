@@ -84,6 +84,11 @@ class Made:
     pieces: Mapping[str, Piece]
     given: Mapping[str, Any]
 
+    @property
+    def owned(self) -> tuple[Any, ...]:
+        """The providers that nobody gave, which are the chain's to close."""
+        return tuple(each.provider for name, each in self.pieces.items() if name not in self.given)
+
 
 @attrs.frozen(kw_only=True)
 class Means:
@@ -159,6 +164,7 @@ def rereading(made: Made, means: Means) -> Callable[[Any, object, object], Any]:
             config=after.config,
             providers=after.providers,
             reread=rereading(after, means),
+            owned=after.owned,
             **{**wiring, **wiring_of(after.file, after.given)},
         )
 

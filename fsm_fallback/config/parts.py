@@ -26,6 +26,8 @@ from fsm_fallback.core.bounds import (
     one_of,
     refuse_problems,
 )
+from fsm_fallback.core.cost_optimized import CostOptimized
+from fsm_fallback.core.load_balanced import LoadBalanced
 from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.core.prices import Price
 from fsm_fallback.core.strategies import CapabilityBased, Sequential, Strategy, is_strategy
@@ -189,7 +191,12 @@ PROVIDERS: Final[Kinds] = MappingProxyType(
 )
 WINDOWS: Final[Kinds] = MappingProxyType({"count": CountWindow, "time": TimeWindow})
 STRATEGIES: Final[Kinds] = MappingProxyType(
-    {"sequential": Sequential, "capability_based": CapabilityBased}
+    {
+        "sequential": Sequential,
+        "load_balanced": LoadBalanced,
+        "capability_based": CapabilityBased,
+        "cost_optimized": CostOptimized,
+    }
 )
 
 

@@ -42,16 +42,12 @@ _LEAST_LATENCY: Final = 1e-9
 def _are_weights(value: object) -> bool:
     return value is None or (
         isinstance(value, Mapping)
-        and bool(value)
         and all(isinstance(name, str) and name for name in value)
         and all(is_number(weight) and weight >= 0 for weight in value.values())
-        and any(weight > 0 for weight in value.values())
     )
 
 
-_WEIGHTS: Final = Bound(
-    _are_weights, "numbers >= 0 by the names of providers, at least one above 0, or None"
-)
+_WEIGHTS: Final = Bound(_are_weights, "numbers >= 0 by the names of providers, or None")
 
 
 def _kept(weights: Mapping[str, float] | None) -> Mapping[str, float] | None:
@@ -75,7 +71,7 @@ class LoadBalanced:
 
     Raises:
         ConfigurationError: If an argument cannot work. A chain refuses weights of providers it has
-            not.
+            not, and weights that are all 0.
     """
 
     weights: Mapping[str, float] | None = attrs.field(

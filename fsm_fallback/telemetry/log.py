@@ -141,9 +141,7 @@ class AuditLog:
 
     # Wiring ---------------------------------------------------------------------------------
 
-    def register(
-        self, table: Table, name: str, parameters: Mapping[str, object], *, again: bool = False
-    ) -> None:
+    def register(self, table: Table, name: str, parameters: Mapping[str, object]) -> None:
         """Name the declaration of a machine, so that its records carry its digest.
 
         Args:
@@ -151,14 +149,13 @@ class AuditLog:
             name: The breaker's or the chain's name. Machines of one name in one log are told apart
                 by nothing: give each chain, and each breaker, its own.
             parameters: The numbers in force, as plain values; empty for none.
-            again: Whether it takes the place of one of that name, whose parameters were others.
 
         Raises:
             ConfigurationError: If that name is registered already.
         """
         from fsm_fallback.telemetry.records import declaration  # noqa: PLC0415  # see above
 
-        if not again and self._stream.declared(table.name, name) is not None:
+        if self._stream.declared(table.name, name) is not None:
             raise ConfigurationError(
                 f"AuditLog: {table.name} {name!r} is registered already, and records would not "
                 "tell the two apart; give this one another name, or a log of its own"

@@ -39,8 +39,6 @@ def create(manual_clock):
 
     yield create
     for chain in chains:
-        for provider in chain._made.plan.providers:
-            if hasattr(provider, "close"):
-                provider.close()
+        chain.close()
     chains.clear()
     gc.collect()

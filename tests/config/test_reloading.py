@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from fsm_fallback import ConfigurationError, FallbackConfig, FallbackProvider
-from fsm_fallback.config import create_fallback_provider, reload_fallback_provider
+from fsm_fallback.config import create_fallback_provider
 from fsm_fallback.config.making import Means, make, rereading
 from fsm_fallback.testing import ScriptedProvider
 
@@ -91,6 +91,7 @@ class Plan:
     prices: Any = "old"
     capabilities: Any = "old"
     describe: Any = "old"
+    owned: Any = ()
 
 
 def test_a_plan_is_made_anew_again_and_again():
@@ -131,7 +132,7 @@ def test_an_open_breaker_stays_open_over_a_reload(create):
     }
     llm = create(file, providers=[a, b])
     assert llm.call("why") == "from b"
-    reload_fallback_provider(llm, {**file, "deadline": 9})
+    llm.reload({**file, "deadline": 9})
     assert llm.call("why") == "from b"
     assert (len(a.calls), llm.config.deadline) == (1, 9)
 
@@ -141,7 +142,7 @@ def test_a_bad_file_changes_nothing(create):
     file = {"providers": [{"name": "a", "kind": "code"}]}
     llm = create(file, providers=[ScriptedProvider("a", ["hi"])])
     with pytest.raises(ConfigurationError, match="deadline is 0"):
-        reload_fallback_provider(llm, {**file, "deadline": 0})
+        llm.reload({**file, "deadline": 0})
     assert llm.config.deadline is None
     assert llm.call("why") == "hi"
 
@@ -150,7 +151,7 @@ def test_a_chain_made_by_hand_is_not_reloaded_from_a_file():
     """Nobody knows which entries its providers were."""
     llm = FallbackProvider(ScriptedProvider("a"))
     with pytest.raises(ConfigurationError, match="was not made from a file"):
-        reload_fallback_provider(llm, {"providers": []})
+        llm.reload({"providers": []})
 
 
 def test_what_a_chain_was_made_of_is_forgotten_with_it(manual_clock):

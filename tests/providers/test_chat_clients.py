@@ -13,10 +13,12 @@ import anthropic
 import openai
 import pytest
 
-from fsm_fallback import AllProvidersFailed, ConfigurationError, FallbackProvider
+from fsm_fallback import AllProvidersFailed, ConfigurationError, FallbackProvider, Price
 from fsm_fallback.chat import ChatRequest, UnusableReply
 from fsm_fallback.testing import Reply, Status
 from tests.providers.chat_stage import ADAPTERS, KEY, MODEL
+
+PRICE = Price(input_mtok=1, output_mtok=2)
 
 SDKS = {"openai": (openai, "OpenAI"), "anthropic": (anthropic, "Anthropic")}
 VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
@@ -189,9 +191,9 @@ class TestSettings:
     def test_what_is_known_of_the_model_is_its_info(self, plain_chat):
         """For strategies to read."""
         info = plain_chat.adapter(
-            account="acme", capabilities=["tools"], context_window=9, price="cheap"
+            account="acme", capabilities=["tools"], context_window=9, price=PRICE
         ).info
-        assert (info.model, info.account, info.price) == (MODEL, "acme", "cheap")
+        assert (info.model, info.account, info.price) == (MODEL, "acme", PRICE)
         assert (info.capabilities, info.context_window) == (frozenset({"tools"}), 9)
 
     def test_a_missing_variable_is_named(self, plain_chat, monkeypatch):
