@@ -326,11 +326,7 @@ class FallbackProvider(Generic[P, T_co]):
         Raises:
             KeyError: If no provider of this chain has that name.
         """
-        circuits = self._made.wiring.circuits
-        if name not in circuits:
-            known = ", ".join(repr(each) for each in circuits)
-            raise KeyError(f"no provider {name!r} in chain {self.name!r}; there are {known}")
-        return circuits[name]
+        return self._made.wiring.breaker(name)
 
     def breakers(self) -> dict[str, CircuitBreaker]:
         """All breakers by name, those of accounts under `"account:..."`."""
@@ -338,11 +334,7 @@ class FallbackProvider(Generic[P, T_co]):
 
     def health(self) -> dict[str, ProviderHealth]:
         """How each provider does, by name. Never waits for a call; takes about 0.1 ms each."""
-        wiring = self._made.wiring
-        return {
-            each.name: wiring.meters.health(each.name, wiring.circuits[each.name].snapshot())
-            for each in wiring.providers
-        }
+        return self._made.wiring.health()
 
     def metrics(self) -> dict[str, ProviderMetrics]:
         """What has been counted of each provider since the chain was made, by name.
@@ -464,7 +456,7 @@ class FallbackProvider(Generic[P, T_co]):
 
     def made_from_file(self, reread: Reread, owned: tuple[Any, ...]) -> None:
         """Note how a file is read for a `reload`, and what providers are this chain's to close."""
-        self._made.plan = attrs.evolve(self._made.plan, reread=reread, owned=owned)
+        self._made.note_file(reread, owned)
 
     def _options_by(self, config: FallbackConfig) -> CallOptions:
         """What the calls say of themselves, with what a configuration says where they do not."""

@@ -20,6 +20,7 @@ from fsm_fallback.circuit.gates import Gates, can_be_cut, gates_of
 from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain_rows import CHAIN
+from fsm_fallback.core.health import ProviderHealth
 from fsm_fallback.core.info import CapabilitySource, ModelInfo, PriceSource, known
 from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.core.rules import PLAIN, Rules
@@ -105,6 +106,22 @@ class Wiring:
             watch=self.meters.take,
             trace=None if spans is None else _tracing(spans, way),
         )
+
+    def breaker(self, name: str) -> CircuitBreaker:
+        """The breaker of a provider, or of an account.
+
+        Raises:
+            KeyError: If there is none of that name.
+        """
+        if name not in self.circuits:
+            known = ", ".join(repr(each) for each in self.circuits)
+            raise KeyError(f"no provider {name!r} in chain {self.name!r}; there are {known}")
+        return self.circuits[name]
+
+    def health(self) -> dict[str, ProviderHealth]:
+        """How each provider does, by name."""
+        stands = {each.name: self.circuits[each.name].snapshot() for each in self.providers}
+        return {name: self.meters.health(name, each) for name, each in stands.items()}
 
     def looking(self, way: Way, options: CallOptions) -> Walk:
         """A walk to ask for its order, that counts and records nothing."""
@@ -281,6 +298,10 @@ class Made:
         """What the calls have in common that are made in this way, with these options."""
         log = self.audit if self.is_recorded else None
         return self.wiring.walk(way, options, accept, self.calls, log, self.spans)
+
+    def note_file(self, reread: Reread, owned: tuple[Any, ...]) -> None:
+        """Note how a file is read for a reload, and what was made for it."""
+        self.plan = attrs.evolve(self.plan, reread=reread, owned=owned)
 
     def enter(self) -> None:
         """Note that somebody uses the chain in a `with` block."""

@@ -130,7 +130,7 @@ def _drawn(
     shares = weights if grown is None else list(map(operator.mul, weights, grown))
     left, total, drawn = list(zip(candidates, shares, strict=True)), math.fsum(shares), []
     for _ in range(min(_DRAWS, len(left) - 1)):
-        point, below = sample * total, 0.0
+        point, below, place = sample * total, 0.0, 0
         for place, (_, share) in enumerate(left):  # noqa: B007  # where it ends
             if point < below + share:
                 break
