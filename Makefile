@@ -10,7 +10,7 @@ JOBS ?= 1
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test tools lint types contracts unit coverage proofs bite deep previous bench scenarios soak mutants diagrams clean
+.PHONY: help demo test tools lint types contracts unit coverage proofs bite deep previous bench scenarios soak hour mutants diagrams clean
 
 help:
 	@echo "make demo   set up, then run the scripted outage on loopback (about 20 s)"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench  set up, then print the speed ratios of docs/benchmarks.md"
 	@echo "make scenarios  set up, then print what seven libraries' breakers do in the same scenarios"
 	@echo "make soak   set up, then make a million calls with faults and see that nothing is left over"
+	@echo "make hour   set up, then play the strategies through an hour of faults, for docs/strategies-hour.md"
 	@echo "make mutants  set up, then write docs/evidence.md: which changes of the core no test notices"
 
 $(VENV)/demo.stamp: pyproject.toml
@@ -118,6 +119,9 @@ scenarios: $(BENCH)/stamp
 CALLS ?= 1000000
 soak: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/soak.py --calls $(CALLS)
+
+hour: $(VENV)/dev.stamp
+	$(BIN)/python -m docs.hour
 
 mutants: $(MUTANTS)/stamp
 	$(MUTANTS)/bin/python docs/evidence.py --jobs $(JOBS)
