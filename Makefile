@@ -111,6 +111,7 @@ bench: $(BENCH)/stamp
 	$(BENCH)/bin/python benchmarks/table.py
 	$(BENCH)/bin/python benchmarks/chain.py
 	$(BENCH)/bin/python benchmarks/breaker.py
+	$(BENCH)/bin/python benchmarks/strategies.py
 
 scenarios: $(BENCH)/stamp
 	@$(BENCH)/bin/python benchmarks/scenarios.py

@@ -20,7 +20,7 @@ from fsm_fallback.core.parameters import BreakerConfig, FallbackConfig, RetryCon
 from fsm_fallback.core.prices import Price, Tier
 from fsm_fallback.core.snapshot import BreakerSnapshot
 from fsm_fallback.core.strategies import CallOptions, CapabilityBased, Sequential, Strategy
-from fsm_fallback.core.trail import Attempt, Skip, StreamReset
+from fsm_fallback.core.trail import Attempt, Candidate, Skip, StreamReset
 from fsm_fallback.core.windows import CountWindow, TimeWindow
 from fsm_fallback.errors import (
     AllProvidersFailed,
@@ -60,6 +60,7 @@ __all__ = [
     "BreakerSnapshot",
     "BreakerState",
     "CallOptions",
+    "Candidate",
     "CapabilityBased",
     "CapabilitySource",
     "ChainFailed",

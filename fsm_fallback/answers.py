@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import attrs
 
 from fsm_fallback.core.chain_rows import S
-from fsm_fallback.core.trail import Attempt, StreamReset, Trail
+from fsm_fallback.core.trail import Attempt, StreamReset, Trail, total_cost
 from fsm_fallback.drivers.delivery import Delivery
 from fsm_fallback.providers.usage import Usage, model_of
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -36,6 +39,11 @@ class Answer(Generic[T_co]):
         last = self.trail[-1]
         usage: Usage | None = last.usage if isinstance(last, Attempt) else None
         return usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars of all attempts whose tokens and price are known; None if that is none."""
+        return total_cost(self.trail)
 
     @property
     def model(self) -> str | None:
@@ -70,6 +78,11 @@ class _Told:
             return None
         usage: Usage | None = self._delivery.chain.usage
         return usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars of the attempts so far, as of an `Answer`."""
+        return total_cost(self.trail)
 
     @property
     def has_ended(self) -> bool:

@@ -97,7 +97,7 @@ class Wiring:
             options=options,
             attempt_timeout=self.config.attempt_timeout,
             clock=self.clock,
-            sample=self.sample,
+            sample=self._draw,
             record=None if audit is None else audit.append,
             calls=calls,
             rules=self._rules(streams=way in ("stream", "astream")),
@@ -141,9 +141,12 @@ class Wiring:
         )
 
     def _draw(self) -> float:
-        """A draw for the jitter of a retry; one in the middle where the user's raises."""
+        """A draw from [0, 1); one in the middle where the user's raises, or is none."""
         try:
-            return self.sample()
+            drawn = self.sample()
+            if 0 <= drawn < 1:
+                return drawn
+            raise ValueError  # noqa: TRY301  # told as what it raises itself
         except Exception as error:  # noqa: BLE001  # the user's code
             log_fault_of_user("sample of chain %r raised %s", self.name, error)
             return 0.5

@@ -23,6 +23,7 @@ NAMES = [
     "BreakerSnapshot",
     "BreakerState",
     "CallOptions",
+    "Candidate",
     "CapabilityBased",
     "CapabilitySource",
     "ChainFailed",

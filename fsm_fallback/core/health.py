@@ -106,18 +106,23 @@ class Pace:
     straight calls, for what is older has lost its weight, or was made in the same moment.
     """
 
-    __slots__ = ("_average", "_straight", "answers", "first_output")
+    __slots__ = ("_straight", "answers", "first_output", "latest")
 
     def __init__(self) -> None:
         self.answers: deque[float] = deque(maxlen=WINDOW)
         self.first_output = PeakEwma()
-        self._average = PeakEwma()
-        self._straight: tuple[Sequence[Told], Sequence[float]] = ((), ())
+        self.latest = PeakEwma()
+        self._straight: Sequence[Told] = ()
 
-    def answered_straight(self, told: Sequence[Told], latencies: Sequence[float]) -> None:
-        """Note straight calls, and how long each took."""
+    def answered_straight(self, unread: Sequence[Told], latencies: Sequence[float]) -> None:
+        """Note straight calls: how long each took, and those the average has not seen."""
         self.answers.extend(latencies)
-        self._straight = told, latencies
+        self._straight = unread
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there is something that the average has not seen."""
+        return bool(self._straight)
 
     def answered(self, now: float, latency: float) -> None:
         """Note an answer."""
@@ -133,12 +138,12 @@ class Pace:
 
     def average(self) -> PeakEwma:
         """The average by what has been noted."""
-        average, (told, latencies) = self._average, self._straight
-        if told:
-            self._straight = (), ()
-            for each, latency in zip(told, latencies, strict=True):
-                average.see(latency, each[3])
-        return average
+        latest, unread = self.latest, self._straight
+        if unread:
+            self._straight = ()
+            for each in unread:
+                latest.see(max(0.0, each[3] - each[2]), each[3])
+        return latest
 
     def percentiles(self, *ranks: float) -> tuple[float | None, ...]:
         """The least latency that such a share of the latest answers did not exceed."""

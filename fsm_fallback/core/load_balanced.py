@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -91,14 +91,20 @@ class LoadBalanced:
         sample: float,
     ) -> tuple[Candidate | Skip, ...]:
         """All of them, the one whose turn it is first; those of weight 0 last."""
+        count = len(candidates)
+        if count == 1:
+            return candidates
+        grown = self._grown(candidates, now) if self.slow_start else None
+        if self.weights is None and grown is None and self.by == "weight":
+            return _drawn_evenly(candidates, sample)
         weights = self._weights(candidates)
         sharing, last = list(candidates), list[Candidate]()
         if not all(weights):
             sharing = [each for each, weight in zip(candidates, weights, strict=True) if weight]
             last = [each for each, weight in zip(candidates, weights, strict=True) if not weight]
             weights = [weight for weight in weights if weight]
+            grown = None if grown is None else self._grown(sharing, now)
         if len(sharing) > 1:
-            grown = self._grown(sharing, now) if self.slow_start else None
             sharing = _WAYS[self.by](sharing, weights, grown, now, sample)
         return (*sharing, *last)
 
@@ -108,7 +114,7 @@ class LoadBalanced:
             return [1.0] * len(candidates)
         return [weights.get(each.name, 1.0) for each in candidates]
 
-    def _grown(self, candidates: list[Candidate], now: float) -> list[float] | None:
+    def _grown(self, candidates: Sequence[Candidate], now: float) -> list[float] | None:
         """How far the share of each has grown since its breaker closed; None if all have theirs."""
         grown = None
         for place, each in enumerate(candidates):
@@ -117,6 +123,17 @@ class LoadBalanced:
                 grown = grown or [1.0] * len(candidates)
                 grown[place] = max(LEAST_SHARE, (now - recovered) / self.slow_start)
         return grown
+
+
+def _drawn_evenly(candidates: tuple[Candidate, ...], sample: float) -> tuple[Candidate, ...]:
+    """As `_drawn`, where all are worth the same."""
+    left, drawn = list(candidates), []
+    for count in range(len(left), max(1, len(left) - _DRAWS), -1):
+        point = sample * count
+        place = int(point)
+        drawn.append(left.pop(place))
+        sample = point - place
+    return (*drawn, *left)
 
 
 def _drawn(

@@ -8,7 +8,7 @@ lacks a hard need. It knows nothing of breakers: whether a candidate may be call
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 import attrs
 
@@ -50,7 +50,11 @@ class CallOptions:
 
 @runtime_checkable
 class Strategy(Protocol):
-    """How a chain orders its candidates; write your own by writing this method."""
+    """How a chain orders its candidates; write your own by writing this method.
+
+    One whose order follows from the names and `info` of the candidates and from the request alone
+    may have `is_fixed = True`: then it is asked once for all calls with one request.
+    """
 
     def order(
         self,
@@ -86,6 +90,8 @@ def is_strategy(value: object) -> bool:
 @attrs.frozen
 class Sequential:
     """The configured order, always."""
+
+    is_fixed: ClassVar[bool] = True
 
     def order(
         self,
@@ -134,6 +140,11 @@ class CapabilityBased:
 
     def __attrs_post_init__(self) -> None:
         refuse_problems(bound_problems(self))
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether ties are left to a strategy of which that is true."""
+        return getattr(self.then, "is_fixed", False) is True
 
     def order(
         self,

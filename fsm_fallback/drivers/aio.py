@@ -28,16 +28,16 @@ _NONE: Final[tuple[Refusal, ...]] = ()
 async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """One call: straight as long as it can be, walked from there."""
     now = walk.clock()
-    link, refusals = walk.first, _NONE
+    line, link, refusals = walk.line, walk.first, _NONE
     generation = None if link is None else link.core.straight
     call_number = next(walk.calls)
     if link is None or generation is None:
-        link, generation, refusals = walk.past_shut(now, call_number)
+        line, link, generation, refusals = walk.past_shut(now, call_number, args, kwargs)
         if link is None or generation is None:
             # Not kept here: errors lead back to this frame.
             return await drive(
                 walk,
-                *walk.begun(walk.order(now, args, kwargs), now, call_number, refusals),
+                *walk.begun(line, now, call_number, refusals),
                 now,
                 args,
                 kwargs,
@@ -47,7 +47,7 @@ async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         value = await link.call(*args, **kwargs)
     except Exception as error:
         lease = link.circuit.lease_of(generation, number, now)
-        chain = walk.chain_at(now, call_number, refusals, lease)
+        chain = walk.chain_at(line, now, call_number, refusals, lease)
         left = callers_cancellation(error)
         if left is not None:
             link.abandon(chain, lease, walk.clock())
@@ -56,7 +56,7 @@ async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         command = link.take_error(chain, lease, error, now)
     except BaseException:
         lease = link.circuit.lease_of(generation, number, now)
-        chain = walk.chain_at(now, call_number, refusals, lease)
+        chain = walk.chain_at(line, now, call_number, refusals, lease)
         link.abandon(chain, lease, walk.clock())
         raise
     else:
@@ -64,14 +64,13 @@ async def call(walk: Walk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         place = next(generation.places)
         if link.core.straight is not generation:
             link.circuit.end_straight(generation, number, place, ended)
-        answered = walk.answered[len(refusals)]
-        told = (answered, call_number, now, ended, generation.number, number)
+        told = (link.answered[len(refusals)], call_number, now, ended, generation.number, number)
         pending = link.pending
         pending.append(told)
         if walk.record is not None:
             walk.record(told)
         if refusals or len(pending) >= link.most_pending:
-            walk.tell(link, refusals, value)
+            walk.tell(line, link, refusals, value)
         return value
     try:
         return await drive(walk, chain, command, now, args, kwargs)

@@ -19,6 +19,7 @@ from fsm_fallback.core.breaker import Breaker
 from fsm_fallback.core.breaker_rows import S
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.commands import Command
+from fsm_fallback.core.events import Answered
 from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.lease import Lease, Refusal
@@ -145,6 +146,8 @@ class Link:
         pending: Where a straight call leaves what it has to tell the meter.
         is_priced: Whether its tokens are counted.
         most_pending: How much may be left there before the call has to see to it.
+        answered: By its place in the order of a straight call, makes the record of that when it is
+            read.
     """
 
     is_chain: ClassVar[bool] = False
@@ -161,6 +164,7 @@ class Link:
     pending: deque[Told] = attrs.field(init=False)
     is_priced: bool = attrs.field(init=False)
     most_pending: int = attrs.field(init=False)
+    answered: tuple[Answered, ...] = attrs.field(init=False, default=())
     core: Breaker = attrs.field(init=False, default=attrs.Factory(_core_of, takes_self=True))
 
     def ask(
@@ -195,6 +199,8 @@ class Link:
 
     def opens_at(self, now: float) -> float:
         """When its breaker may admit."""
+        if self.core.straight is not None and not self.circuit.is_joint:
+            return now
         return self.circuit.opens_at(now)
 
     def latency(self, now: float) -> float | None:

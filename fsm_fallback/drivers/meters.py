@@ -57,6 +57,7 @@ class Meter:
 
     __slots__ = (
         "_meters",
+        "_read",
         "last_fault",
         "last_fault_at",
         "name",
@@ -74,6 +75,7 @@ class Meter:
         self.pace = Pace()
         self.last_fault: Fault | None = None
         self.last_fault_at = 0.0
+        self._read = 0  # of those pending, how many the pace has seen
         self._meters = meters
 
     def count(self) -> None:
@@ -91,7 +93,8 @@ class Meter:
             return ()
         durations = took(told)
         self.tally.answered(durations)
-        self.pace.answered_straight(told, durations)
+        self.pace.answered_straight(told[self._read :], durations)
+        self._read = 0
         self._meters.succeeded_locked(self.name, durations)
         return tuple(durations)
 
@@ -112,11 +115,19 @@ class Meter:
                 self.tally.used(usage, self.price)
 
     def latency(self, now: float) -> float | None:
-        """What it takes lately, decayed until now; None before its first attempt."""
-        if self.pending:
-            self.count()
-        with self._meters.lock:
-            return self.pace.average().at(now)
+        """What it takes lately, decayed until now; None before its first attempt.
+
+        Looks at what is pending, and leaves it there.
+        """
+        pending, pace = self.pending, self.pace
+        if len(pending) != self._read or pace.has_unread:
+            with self._meters.lock:
+                average = pace.average()
+                while self._read < len(pending):
+                    told = pending[self._read]
+                    average.see(max(0.0, told[3] - told[2]), told[3])
+                    self._read += 1
+        return pace.latest.at(now)
 
     @property
     def success_ratio(self) -> float | None:

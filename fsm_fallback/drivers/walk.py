@@ -23,7 +23,7 @@ from fsm_fallback.core.events import Answered, ChainStep, PutOff, Step
 from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.rules import PLAIN, Rules
-from fsm_fallback.core.strategies import CallOptions, Sequential, Strategy
+from fsm_fallback.core.strategies import CallOptions, Strategy
 from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.judging import Accept
@@ -39,6 +39,9 @@ from fsm_fallback.providers.usage import usage_of
 (_ANSWER,) = CHAIN.cell(ChainState.CALLING, "answer")
 _new = tuple.__new__
 _NO_KEYWORDS: Final[Mapping[str, Any]] = {}
+
+Line = tuple[Candidate | Skip, ...]
+"""The candidates of a call, in the order in which they are asked."""
 
 Describe = Callable[..., CallOptions]
 """Tells from the arguments of a call what it says of itself."""
@@ -63,11 +66,12 @@ class Walk:
         describe: Tells from the arguments of a call what it says of itself; None for nothing.
         watch: Is told each row that a walked call fires, offers aside; None for nobody.
         trace: Begins the spans of a call; where there is one, every call is walked.
-        is_fixed: Whether the order is the configured one, always.
+        is_fixed: Whether all calls have one order.
+        line: That order; where there is none, the configured one.
+        goes_straight: Whether there is nothing to a call but its order and its breakers.
         first: The first candidate of every call that may go straight; None if none may.
         named: The links by name.
         all_links: The links.
-        answered: By link, makes the record of a straight call when it is read.
     """
 
     name: str
@@ -84,36 +88,42 @@ class Walk:
     describe: Describe | None = None
     watch: Callable[[Chain, Row], None] | None = None
     trace: Callable[[Chain], None] | None = None
-    is_fixed: bool = attrs.field(init=False)
+    is_fixed: bool = attrs.field(init=False, default=False)
+    line: Line = attrs.field(init=False)
+    goes_straight: bool = attrs.field(init=False)
     first: Link | None = attrs.field(init=False, default=None)
-    answered: tuple[Answered, ...] = attrs.field(init=False)
     named: dict[str, Link] = attrs.field(init=False)
     all_links: frozenset[Link] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.all_links = frozenset(self.links)
         self.named = {link.name: link for link in self.links}
-        self.is_fixed = type(self.strategy) is Sequential
+        count = len(self.links)
+        for link in self.links:
+            link.answered = tuple(
+                Answered(self.name, link.name, _ANSWER, left=count - position, before=position)
+                for position in range(count)
+            )
+        self.line = self.links
+        if self.describe is None and getattr(self.strategy, "is_fixed", False) is True:
+            self.line = self.order(self.clock())
+            self.is_fixed = True
         untimed = self.options.deadline is None and self.attempt_timeout is None
         one_answer = self.rules.stream is None and self.accept is None and self.trace is None
-        if self.is_fixed and untimed and one_answer and all(map(_is_plain, self.links)):
-            self.first = self.links[0]  # nothing has to be asked but its breaker
-        count = len(self.links)
-        self.answered = tuple(
-            Answered(self.name, link.name, _ANSWER, left=count - position, before=position)
-            for position, link in enumerate(self.links)
-        )
+        self.goes_straight = untimed and one_answer and all(map(_is_plain, self.links))
+        if self.goes_straight and self.is_fixed and isinstance(self.line[0], Link):
+            self.first = self.line[0]  # nothing has to be asked but its breaker
 
     def order(
         self, now: float, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = _NO_KEYWORDS
-    ) -> tuple[Candidate | Skip, ...]:
+    ) -> Line:
         """The candidates of one call with these arguments.
 
         Raises:
             ConfigurationError: If the strategy invents, repeats or loses one.
         """
         if self.is_fixed:
-            return self.links
+            return self.line
         options = self.options
         if self.describe is not None:
             options = self._described(self.describe, args, kwargs)
@@ -171,7 +181,7 @@ class Walk:
 
     def chain(
         self,
-        candidates: tuple[Candidate | Skip, ...],
+        candidates: Line,
         now: float,
         call: int | None = None,
         within: Within = NO_LIMIT,
@@ -199,7 +209,7 @@ class Walk:
 
     def begun(
         self,
-        candidates: tuple[Candidate | Skip, ...],
+        candidates: Line,
         now: float,
         call: int | None = None,
         refusals: tuple[Refusal, ...] = (),
@@ -219,22 +229,25 @@ class Walk:
         spend(seconds)
 
     def past_shut(
-        self, now: float, call: int
-    ) -> tuple[Link | None, Generation | None, tuple[Refusal, ...]]:
-        """The first link, and its generation, that a straight call may go to, past those shut.
+        self, now: float, call: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Line, Link | None, Generation | None, tuple[Refusal, ...]]:
+        """The order of a call, and whom it may go to straight, with the generation of its breaker.
 
         A breaker that is shut refuses, and the skip is told. Before one that has to be asked, or
         behind the last, it ends: with no generation, and the refusals so far.
         """
+        line = self.order(now, args, kwargs)
         refusals: tuple[Refusal, ...] = ()
-        if self.first is None:
-            return None, None, refusals
-        for position, link in enumerate(self.links):
+        if not self.goes_straight:
+            return line, None, None, refusals
+        for position, link in enumerate(line):
+            if not isinstance(link, Link):
+                break
             core = link.core
             if core.straight is not None:
-                return link, core.straight, refusals
+                return line, link, core.straight, refusals
             shut = core.shut
-            if shut is None or now >= shut.until or position == len(self.links) - 1:
+            if shut is None or now >= shut.until or position == len(line) - 1:
                 break
             core.pass_time(now)
             next(shut.refusals)
@@ -243,15 +256,15 @@ class Walk:
             link.meter.passed(refusal.state)
             if self.record is not None:
                 because = {"until": refusal.until}
-                left = len(self.links) - position - 1
+                left = len(line) - position - 1
                 what = (refusal.cause, refusal.state, because, left, position)
                 self.record(_new(ChainStep, (self.name, call, now, _SKIP, link.name, *what)))
-        return None, None, refusals
+        return line, None, None, refusals
 
-    def tell(self, link: Link, refusals: tuple[Refusal, ...], value: object) -> None:
+    def tell(self, line: Line, link: Link, refusals: tuple[Refusal, ...], value: object) -> None:
         """Tell the meters what more there is to a straight call than its times."""
         if refusals:
-            before = self.links[len(refusals) - 1]
+            before: Any = line[len(refusals) - 1]
             before.meter.fell_back_to(link.name, refusals[-1].state)
         if link.is_priced:
             link.meter.used(usage_of(value))
@@ -259,10 +272,10 @@ class Walk:
             link.meter.count()
 
     def chain_at(
-        self, began: float, call: int, refusals: tuple[Refusal, ...], lease: Lease
+        self, line: Line, began: float, call: int, refusals: tuple[Refusal, ...], lease: Lease
     ) -> Chain:
         """The chain of a straight call that began then, where its candidate is called."""
-        chain = self.chain(self.links, began, call)
+        chain = self.chain(line, began, call)
         self._tell_again(chain, began, refusals)
         chain.offered(lease, began)
         return chain
