@@ -7,11 +7,17 @@ from enum import Enum
 from typing import Any, Final, TypedDict
 
 from fsm_fallback.circuit.gates import ACCOUNT
-from fsm_fallback.core.bounds import COUNT, SECONDS, is_count, shown
+from fsm_fallback.core.bounds import COUNT, SECONDS, shown
 from fsm_fallback.core.info import CapabilitySource, PriceSource
 from fsm_fallback.core.parameters import AUDIT_MODES, FallbackConfig
 from fsm_fallback.core.prices import AMOUNT, to_decimal
-from fsm_fallback.core.strategies import CallOptions, Strategy, is_strategy, strategies_in
+from fsm_fallback.core.strategies import (
+    CallOptions,
+    Strategy,
+    is_strategy,
+    said_problems,
+    strategies_in,
+)
 from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import Way
 from fsm_fallback.drivers.walk import Describe
@@ -179,16 +185,8 @@ def option_problems(options: CallOptions, accept: object, config: FallbackConfig
     """What is wrong with the options of one call."""
     if not SECONDS.or_none().accepts(options.deadline):
         yield f"options.deadline is {shown(options.deadline)}; give {SECONDS.or_none().wanted}"
-    for name in ("needs", "tags"):
-        words: object = getattr(options, name)
-        if not isinstance(words, frozenset) or not all(
-            isinstance(word, str) and word for word in words
-        ):
-            yield f"options.{name} is {shown(words)}; give non-empty strings, in a set or a list"
-    for name in ("input_tokens", "output_tokens"):
-        count: object = getattr(options, name)
-        if not (count is None or is_count(count, 0)):
-            yield f"options.{name} is {shown(count)}; give a whole number >= 0, or None"
+    for problem in said_problems(options):
+        yield f"options.{problem}"
     if not AMOUNT.or_none().accepts(options.max_cost):
         yield f"options.max_cost is {shown(options.max_cost)}; give {AMOUNT.or_none().wanted}"
     if options.deadline is None and config.when_all_open == "wait":

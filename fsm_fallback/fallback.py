@@ -46,7 +46,7 @@ from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Describe, Walk
 from fsm_fallback.providers.protocol import ModelProvider
 from fsm_fallback.telemetry import AuditLog
-from fsm_fallback.wiring import Made, Plan, Reread
+from fsm_fallback.wiring import Made, Plan, Reread, options_of
 
 if TYPE_CHECKING:
     from fsm_fallback.core.prices import Amount
@@ -164,7 +164,6 @@ class FallbackProvider(Generic[P, T_co]):
         self.name = name
         self._made = Made(plan, audit)
         self._given: dict[str, Any] = {}
-        self._options = CallOptions(deadline=config.deadline)
         self._accept = accept
         self._walks: dict[Way, Walk] = {}
         self._chains = weakref.WeakSet((self,))
@@ -289,7 +288,6 @@ class FallbackProvider(Generic[P, T_co]):
         with self._made.reloading:
             plan = self._made.plan
             refuse_problems(same._problems(plan))  # noqa: SLF001  # as above
-            same._options = same._options_by(plan.config)  # noqa: SLF001  # as above
             self._chains.add(same)
         return same
 
@@ -412,7 +410,6 @@ class FallbackProvider(Generic[P, T_co]):
             )
             made.renew(plan)
             for each in chains:
-                each._options = each._options_by(plan.config)  # noqa: SLF001  # as above
                 each._walks = {}  # noqa: SLF001  # as above; calls that go on have theirs
 
     # Closing --------------------------------------------------------------------------------
@@ -452,19 +449,19 @@ class FallbackProvider(Generic[P, T_co]):
         traceback: TracebackType | None,
     ) -> None:
         if self._made.leave():
-            self.close()
+            await self.aclose()
 
     def made_from_file(self, reread: Reread, owned: tuple[Any, ...]) -> None:
         """Note how a file is read for a `reload`, and what providers are this chain's to close."""
         self._made.note_file(reread, owned)
 
-    def _options_by(self, config: FallbackConfig) -> CallOptions:
-        """What the calls say of themselves, with what a configuration says where they do not."""
-        return CallOptions(**{"deadline": config.deadline, **self._given})
+    @property
+    def _options(self) -> CallOptions:
+        return options_of(self._made.wiring.config, self._given)
 
     def _problems(self, plan: Plan) -> Iterator[str]:
         """What is wrong with the options under another plan."""
-        return option_problems(self._options_by(plan.config), self._accept, plan.config)
+        return option_problems(options_of(plan.config, self._given), self._accept, plan.config)
 
     # Wiring ---------------------------------------------------------------------------------
 
@@ -478,7 +475,7 @@ class FallbackProvider(Generic[P, T_co]):
                 from fsm_fallback.drivers.aio import warm_up  # noqa: PLC0415  # as in acall
 
                 warm_up()
-            walk = walks[way] = self._made.walk(way, self._options, self._accept)
+            walk = walks[way] = self._made.walk(way, self._given, self._accept)
         return walk
 
     def _delivery(self, way: Way, within: Within = NO_LIMIT) -> Delivery:

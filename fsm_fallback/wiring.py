@@ -7,10 +7,11 @@ of the first, so that a call goes through the one or the other, whole.
 from __future__ import annotations
 
 import itertools
+import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from threading import Lock
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -125,7 +126,8 @@ class Wiring:
 
     def looking(self, way: Way, options: CallOptions) -> Walk:
         """A walk to ask for its order, that counts and records nothing."""
-        return self.walk(way, options, None, itertools.count(1), None)
+        quiet = attrs.evolve(self, describe=None)
+        return quiet.walk(way, options, None, itertools.count(1), None)
 
     def _rules(self, *, streams: bool) -> Rules:
         config = self.config
@@ -221,7 +223,6 @@ class Plan:
         circuits, gates = gates_of(
             self.providers, self.config, self.clock, self.sample, instead_of=instead_of
         )
-        meters.know(infos)
         return Wiring(
             name=self.name,
             providers=self.providers,
@@ -241,6 +242,11 @@ class Plan:
 
 
 _RECORDED_STEPS: Final = 4096  # kept in memory where no log is given; about a megabyte
+
+
+def options_of(config: FallbackConfig, given: Mapping[str, Any]) -> CallOptions:
+    """What calls say of themselves, with what the configuration says where they do not."""
+    return CallOptions(**{"deadline": config.deadline, **given})
 
 
 Reread = Callable[[Plan, Any, tuple[Any, ...] | None], Plan]
@@ -268,11 +274,13 @@ class Made:
         self.calls: Iterator[int] = itertools.count(1)
         self.plan = plan
         self.wiring = plan.wired(self.meters)
-        self.reloading = Lock()
+        self.meters.know(self.wiring.infos)
+        self.reloading = RLock()  # a signal handler may reload, too
         self._entered = 0
         self._entering = Lock()
         self._attached: dict[CircuitBreaker, weakref.finalize[..., Any]] = {}
         self._named: Counter[str] = Counter()
+        _ALL.add(self)
         asked = plan.config.audit if audit is None else audit
         self.follows_config = audit is None
         self.owns_audit = not isinstance(asked, AuditLog)
@@ -292,15 +300,20 @@ class Made:
         wiring = plan.wired(self.meters, instead_of=self.wiring.circuits.values())
         if self.is_recorded:
             self._attach(wiring)
+        self.meters.know(wiring.infos)
         self.plan, self.wiring = plan, wiring
         kept = set(wiring.circuits.values())
         for circuit in [each for each in self._attached if each not in kept]:
             self._attached.pop(circuit)()
 
-    def walk(self, way: Way, options: CallOptions, accept: Accept | None) -> Walk:
-        """What the calls have in common that are made in this way, with these options."""
-        log = self.audit if self.is_recorded else None
-        return self.wiring.walk(way, options, accept, self.calls, log, self.spans)
+    def walk(self, way: Way, given: Mapping[str, Any], accept: Accept | None) -> Walk:
+        """What the calls have in common that are made in this way, with the options given.
+
+        The wiring is read once, so that all of it is of one.
+        """
+        wiring, log = self.wiring, self.audit if self.is_recorded else None
+        options = options_of(wiring.config, given)
+        return wiring.walk(way, options, accept, self.calls, log, self.spans)
 
     def note_file(self, reread: Reread, owned: tuple[Any, ...]) -> None:
         """Note how a file is read for a reload, and what was made for it."""
@@ -333,25 +346,47 @@ class Made:
         self.close()
 
     def _attach(self, wiring: Wiring) -> None:
-        """Have every breaker tell the log, in the critical section of each fact."""
+        """Have every breaker tell the log, in the critical section of each fact.
+
+        Raises:
+            ConfigurationError: If one has a name there that is taken; none has been attached.
+        """
         log = self.audit
-        for circuit in wiring.circuits.values():
-            if circuit in self._attached:
-                continue
-            named, is_full = self._id_of(circuit), log.mode == "full"
-            if circuit.audit(log.append, id=named, stays=is_full):  # not heard of yet
+        new = [each for each in wiring.circuits.values() if each not in self._attached]
+        named = {each: self._id_of(each) for each in new}
+        for circuit, name in named.items():
+            if not circuit.is_audited:  # else it is told under the name it has
+                log.refuse_taken(BREAKER, name)
+        for circuit, name in named.items():
+            if circuit.audit(log.append, id=name, stays=log.mode == "full"):  # not heard of yet
                 log.register(BREAKER, circuit.core.name, circuit.config.in_force)
             leaves = weakref.finalize(self, circuit.unaudit, log.append)
             leaves.atexit = False
             self._attached[circuit] = leaves
+            self._named[circuit.name] += 1
 
     def _id_of(self, circuit: CircuitBreaker) -> str:
         """Its name in records; a breaker that begins anew is another machine, and says so."""
         name = f"{self.plan.name}/{circuit.name}"
-        self._named[name] += 1
-        times = self._named[name]
+        times = self._named[circuit.name] + 1
         return name if times == 1 else f"{name}#{times}"
+
+    def free(self) -> None:
+        """Have locks of its own, in a forked child: those of the parent may be held."""
+        self.reloading, self._entering = RLock(), Lock()
 
     def _recorder(self, audit: str) -> AuditLog:
         mode = "moves" if audit == "off" else audit
         return AuditLog(mode=mode, capacity=_RECORDED_STEPS, clock=self.plan.clock)
+
+
+_ALL: Final[weakref.WeakSet[Made]] = weakref.WeakSet()
+
+
+def _free_all() -> None:
+    for each in list(_ALL):
+        each.free()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_free_all)

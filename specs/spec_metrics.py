@@ -104,6 +104,10 @@ def recount(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         elif record["from"] in ("calling", "streaming") and trigger != "commit":
             mine = found[name]
             mine["attempts"] += 1
+            if call in before and before[call][0] != name:
+                former, reason = before[call]
+                found[former]["fallbacks"][name, reason] += 1
+            before[call] = name, record["fault"] or ""
             if trigger == "abandon":
                 mine["abandoned"] += 1
                 continue
@@ -114,10 +118,6 @@ def recount(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             else:
                 mine["faults"][record["fault"]] += 1
                 mine["durations"][OUTCOMES[record["fault"]]].append(took)
-            if call in before and before[call][0] != name:
-                former, reason = before[call]
-                found[former]["fallbacks"][name, reason] += 1
-            before[call] = name, record["fault"] or ""
     return found
 
 

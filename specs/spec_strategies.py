@@ -52,7 +52,7 @@ CANDIDATES = st.lists(
         info=st.builds(ModelInfo, capabilities=ABLE, price=PRICES),
         takes=st.none() | st.sampled_from([0.0, 0.1, 5.0]),
         in_flight=st.integers(0, 3),
-        success_ratio=RATIOS,
+        answers=RATIOS,
         recovered_at=st.none() | st.sampled_from([0.0, 90.0, 100.0, math.inf]),
     ),
     min_size=1,
@@ -243,7 +243,7 @@ class TestCostOptimized:
         assert prices == sorted(prices, key=lambda price: price is None)
         into = 1000 if request.input_tokens is None else request.input_tokens
         out = 250 if request.output_tokens is None else request.output_tokens
-        ratios = [1.0 if each.success_ratio is None else each.success_ratio for each in kept]
+        ratios = [1.0 if each.answers is None else each.answers for each in kept]
         costs = [
             price.cost(into, out) / Decimal(repr(max(0.01, ratio)))
             for ratio, price in zip(ratios, prices, strict=True)
@@ -289,8 +289,8 @@ class TestCostOptimized:
     def test_who_fails_half_of_the_time_is_paid_for_twice(self) -> None:
         """So it comes after one that is less than twice as dear."""
         price = Price(input_mtok=1, output_mtok=1)
-        flaky = known("flaky", price=price, success_ratio=0.5)
-        sound = known("sound", price=Price(input_mtok="1.9", output_mtok="1.9"), success_ratio=1.0)
+        flaky = known("flaky", price=price, answers=0.5)
+        sound = known("sound", price=Price(input_mtok="1.9", output_mtok="1.9"), answers=1.0)
         assert asked(CostOptimized(), (flaky, sound), CallOptions(), 0.5)[0].name == "sound"
 
 

@@ -455,6 +455,11 @@ class CircuitBreaker:
             self.core.find_ways()
         return is_new
 
+    @property
+    def is_audited(self) -> bool:
+        """Whether records of it go anywhere: then it has its name in them already."""
+        return self._serial.append is not None
+
     def unaudit(self, append: Callable[[BreakerStep], None]) -> None:
         """Hand no more records to `append`, once it was taken off as often as it was put on."""
         with self._serial.lock:

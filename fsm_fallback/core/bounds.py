@@ -28,8 +28,13 @@ class Bound:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite int or float; bool is neither."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is an int or float that a float can hold and finite; bool is neither."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int above every float
+        return False
 
 
 def is_count(value: object, least: int) -> bool:

@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 
 from fsm_fallback.core.bounds import WHOLE, Bound, bound_problems, bounded, refuse_problems
-from fsm_fallback.core.info import PriceSource
+from fsm_fallback.core.info import ModelInfo, PriceSource
+from fsm_fallback.core.load_balanced import LEAST_RATIO
 from fsm_fallback.core.prices import Price
 from fsm_fallback.core.strategies import (
     CallOptions,
@@ -20,9 +21,7 @@ from fsm_fallback.core.strategies import (
 )
 from fsm_fallback.core.trail import Candidate, Skip
 
-_LEAST_RATIO: Final = 0.01
-"""One that fails always is taken for one that answers one call in a hundred."""
-
+_MANY: Final = 1024
 _SEQUENTIAL: Final = Sequential()
 _IS_SOURCE: Final = Bound(
     lambda value: value is None or callable(getattr(value, "price", None)),
@@ -55,6 +54,9 @@ class CostOptimized:
     then: Strategy = bounded(Bound(is_strategy, "an object with order()"), _SEQUENTIAL)
     input_tokens: int = bounded(WHOLE, 1000)
     output_tokens: int = bounded(WHOLE, 250)
+    _quotes: dict[int, tuple[ModelInfo, Price | None]] = attrs.field(
+        init=False, factory=dict, repr=False, eq=False
+    )
 
     def __attrs_post_init__(self) -> None:
         refuse_problems(bound_problems(self))
@@ -74,14 +76,14 @@ class CostOptimized:
         costs: list[tuple[float, int, Candidate]] = []
         unknown: list[Candidate] = []
         for place, each in enumerate(fitting):
-            price = each.info.price or self._price(each)
+            price = self._price(each)
             if price is None:
                 unknown.append(each)
             else:
-                ratio = each.success_ratio
+                ratio = each.success_ratio(now)
                 cost = price.estimate(into, out)
                 if ratio is not None and ratio < 1:
-                    cost /= max(ratio, _LEAST_RATIO)
+                    cost /= max(ratio, LEAST_RATIO)
                 costs.append((cost, place, each))
         costs.sort()  # no two have one place, so that candidates are not compared
         if type(self.then) is Sequential:
@@ -93,8 +95,15 @@ class CostOptimized:
         return (*ordered, *lacking)
 
     def _price(self, candidate: Candidate) -> Price | None:
-        price = candidate.info.price
-        return price if price or self.prices is None else self.prices.price(candidate.info)
+        info = candidate.info
+        if info.price is not None or self.prices is None:
+            return info.price
+        known = self._quotes.get(id(info))
+        if known is None or known[0] is not info:  # kept, so that its number is nobody else's
+            if len(self._quotes) >= _MANY:
+                self._quotes.clear()
+            known = self._quotes[id(info)] = info, self.prices.price(info)
+        return known[1]
 
 
 def _alike(costs: list[tuple[float, int, Candidate]]) -> Iterator[list[Candidate]]:

@@ -22,6 +22,7 @@ DECAY: Final = 10.0
 """Seconds in which a latency that was seen loses all but 1/e of its weight."""
 
 _WORST: Final = 60.0  # what failures alone can make a latency
+_LEAST: Final = 1.0  # what a failure counts for at least, however fast: it is no answer
 
 
 @attrs.frozen(kw_only=True)
@@ -129,12 +130,17 @@ class Pace:
         self.answers.append(latency)
         self.average().see(latency, now)
 
-    def failed(self, now: float, seconds: float) -> None:
-        """Note a failure: to a caller who wants an answer it is twice as slow as it was."""
+    def waited(self, now: float, seconds: float) -> None:
+        """Note that somebody waited that long, and left: it is no faster than was known."""
         average = self.average()
-        if average.value is not None:
-            seconds = max(seconds, min(2 * average.value, _WORST))
-        average.see(seconds, now)
+        known = average.at(now)
+        average.see(max(seconds, _LEAST if known is None else known), now)
+
+    def failed(self, now: float, seconds: float) -> None:
+        """Note a failure: twice as slow as it was, a second at least; to fail fast is no merit."""
+        average = self.average()
+        known = 0.0 if average.value is None else average.value
+        average.see(max(seconds, _LEAST, min(2 * known, _WORST)), now)
 
     def average(self) -> PeakEwma:
         """The average by what has been noted."""

@@ -89,7 +89,8 @@ class PriceSource(Protocol):
     def price(self, info: ModelInfo) -> Price | None:
         """What a model costs; None if this source does not know, which is not the same as free.
 
-        Asked once for each provider, when a chain is made; never during a call.
+        Asked for each provider when a chain is made; a strategy that has this source may ask once
+        more.
         """
         ...
 

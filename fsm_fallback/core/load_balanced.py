@@ -36,18 +36,29 @@ WAYS_TO_BALANCE: Final = ("weight", "latency", "in_flight")
 LEAST_SHARE: Final = 0.1
 """What one that has just recovered has of its share."""
 
+LEAST_RATIO: Final = 0.01
+"""One that fails always is taken for one that answers one call in a hundred."""
+
 _LEAST_LATENCY: Final = 1e-9
+_LEAST: Final = 1e-9
+_MOST: Final = 1e9
 
 
 def _are_weights(value: object) -> bool:
     return value is None or (
         isinstance(value, Mapping)
         and all(isinstance(name, str) and name for name in value)
-        and all(is_number(weight) and weight >= 0 for weight in value.values())
+        and all(_is_weight(weight) for weight in value.values())
     )
 
 
-_WEIGHTS: Final = Bound(_are_weights, "numbers >= 0 by the names of providers, or None")
+def _is_weight(value: object) -> bool:
+    return is_number(value) and (value == 0 or _LEAST <= value <= _MOST)
+
+
+_WEIGHTS: Final = Bound(
+    _are_weights, "by the names of providers 0 or numbers in [1e-9, 1e9], or None"
+)
 
 
 def _kept(weights: Mapping[str, float] | None) -> Mapping[str, float] | None:
@@ -63,7 +74,8 @@ class LoadBalanced:
         weights: By name, what each is worth against the others; 1 for those not named. One of
             weight 0 is never first, and is asked when all others failed. None for equal weights.
         by: How they are shared: `"weight"`, each call drawn in proportion; `"latency"`, of two
-            drawn the one whose latency times its calls in flight is less for its weight;
+            drawn the one whose latency times its calls in flight is less for its weight, divided
+            by the share of its attempts that are answered;
             `"in_flight"`, the one with the fewest calls in flight for its weight.
         slow_start: Seconds in which the share of one whose breaker has closed grows from a tenth
             to the whole; 0 for at once. By latency or calls in flight, that is the share of those
@@ -206,7 +218,9 @@ def _scores(one: Candidate, other: Candidate, now: float) -> tuple[float, float]
 def _score(candidate: Candidate, latency: float, now: float) -> float:
     if candidate.opens_at(now) > now:
         return math.inf  # its breaker would refuse
-    return max(latency, _LEAST_LATENCY) * (candidate.in_flight + 1)
+    ratio = candidate.success_ratio(now)
+    until_answered = latency if ratio is None or ratio == 1 else latency / max(ratio, LEAST_RATIO)
+    return max(until_answered, _LEAST_LATENCY) * (candidate.in_flight + 1)
 
 
 def _idler(

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from fsm_fallback.core.outcome import Fault, Outcome
+from fsm_fallback.core.outcome import FailOver, Fault, Outcome, Scope
+from fsm_fallback.core.prices import added
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -140,9 +141,9 @@ class DurationTallies:
             tally = self.sorts[sort] = DurationTally()
         tally.add(durations)
 
-    def view(self) -> Mapping[Any, Durations]:
+    def view(self) -> dict[Any, Durations]:
         """What has been counted, by sort."""
-        return MappingProxyType({sort: tally.view() for sort, tally in self.sorts.items()})
+        return {sort: tally.view() for sort, tally in self.sorts.items()}
 
 
 _LATEST: Final = 100
@@ -180,7 +181,7 @@ class ProviderTally:
         self.durations = DurationTallies()
         self.run = 0
         self._judged = 0
-        self._failed: deque[int] = deque()
+        self._failed: deque[int] = deque(maxlen=_LATEST)
 
     def answered(self, durations: Sequence[float]) -> None:
         """Count attempts that were answered, and took so long."""
@@ -201,6 +202,14 @@ class ProviderTally:
             self._failed.append(self._judged)
             self._judged += 1
 
+    def skipped(self, reason: str) -> None:
+        """Count that it was passed over."""
+        self.skips[reason] += 1
+
+    def fell_back(self, name: str, reason: str) -> None:
+        """Count that another was called next."""
+        self.fallbacks[name, reason] += 1
+
     def left(self) -> None:
         """Count an attempt whose caller left."""
         self.attempts += 1
@@ -209,11 +218,11 @@ class ProviderTally:
     def used(self, usage: Any, price: Any) -> None:
         """Count the tokens of an answer, and what they cost."""
         cost = cost_of(price, usage)
-        self.input_tokens += usage.input_tokens or 0
-        self.output_tokens += usage.output_tokens or 0
-        self.cached_tokens += usage.cached_tokens or 0
+        self.input_tokens += tokens(usage.input_tokens) or 0
+        self.output_tokens += tokens(usage.output_tokens) or 0
+        self.cached_tokens += tokens(usage.cached_tokens) or 0
         if cost is not None:
-            self.cost = cost if self.cost is None else self.cost + cost
+            self.cost = cost if self.cost is None else added(self.cost, cost)
 
     @property
     def never_failed_lately(self) -> bool:
@@ -244,7 +253,7 @@ class ProviderTally:
             output_tokens=self.output_tokens,
             cached_tokens=self.cached_tokens,
             cost=self.cost,
-            durations=self.durations.view(),
+            durations=MappingProxyType(self.durations.view()),
         )
 
 
@@ -252,15 +261,26 @@ def cost_of(price: Any, usage: Any) -> Decimal | None:
     """US dollars of the tokens of an answer; None where price or tokens are not known."""
     if price is None or usage is None:
         return None
-    if usage.input_tokens is None or usage.output_tokens is None:
+    into, out = tokens(usage.input_tokens), tokens(usage.output_tokens)
+    if into is None or out is None:
         return None
-    cost: Decimal = price.cost(usage.input_tokens, usage.output_tokens, usage.cached_tokens or 0)
+    cost: Decimal = price.cost(into, out, tokens(usage.cached_tokens) or 0)
     return cost
+
+
+def tokens(count: object) -> int | None:
+    """A number of tokens; None for what is none, for an answer may say anything of itself."""
+    return count if type(count) is int and count >= 0 else None
 
 
 def is_setback(fault: Fault) -> bool:
     """Whether a fault says that its provider did not serve, be it broken or held."""
     return fault.outcome in (Outcome.FAILURE, Outcome.HOLD)
+
+
+def is_no_use(fault: Fault) -> bool:
+    """Whether a fault says that somebody else might have served."""
+    return fault.fail_over is not FailOver.NO and fault.scope is not Scope.NONE
 
 
 def took(told: Iterable[Told]) -> list[float]:

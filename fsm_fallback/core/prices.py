@@ -250,6 +250,12 @@ def _exact() -> Context:
     return Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
 
 
+def added(*costs: Decimal) -> Decimal:
+    """The sum of costs, at least one, exactly: nothing is rounded."""
+    first, *others = costs
+    return functools.reduce(_exact().add, others, first)
+
+
 def _refuse_counts(input_tokens: int, output_tokens: int, cached_tokens: int) -> None:
     """Raise a `ValueError` for the first count that is none."""
     for name, value in (

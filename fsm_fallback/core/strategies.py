@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checka
 
 import attrs
 
-from fsm_fallback.core.bounds import Bound, bound_problems, bounded, refuse_problems
+from fsm_fallback.core.bounds import (
+    Bound,
+    bound_problems,
+    bounded,
+    is_count,
+    refuse_problems,
+    shown,
+)
 from fsm_fallback.core.trail import Candidate, Skip
 
 if TYPE_CHECKING:
@@ -72,6 +79,20 @@ class Strategy(Protocol):
             sample: A draw from [0, 1); the only randomness there is.
         """
         ...
+
+
+def said_problems(options: CallOptions) -> Iterator[str]:
+    """What is wrong with the needs, words and sizes of a call."""
+    for name in ("needs", "tags"):
+        words: object = getattr(options, name)
+        if not isinstance(words, frozenset) or not all(
+            isinstance(word, str) and word for word in words
+        ):
+            yield f"{name} is {shown(words)}; give non-empty strings, in a set or a list"
+    for name in ("input_tokens", "output_tokens"):
+        count: object = getattr(options, name)
+        if not (count is None or is_count(count, 0)):
+            yield f"{name} is {shown(count)}; give a whole number >= 0, or None"
 
 
 def strategies_in(strategy: Strategy) -> Iterator[Strategy]:

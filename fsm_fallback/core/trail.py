@@ -15,6 +15,7 @@ import attrs
 from fsm_fallback.core.breaker_rows import BreakerState
 from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.outcome import Fault, FaultKind, Outcome
+from fsm_fallback.core.prices import added
 from fsm_fallback.errors import BreakerOpen, ChainFailed, NotEligible
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ class Candidate(Protocol):
         """Calls that are out."""
         ...
 
-    @property
-    def success_ratio(self) -> float | None:
-        """Answers among its latest 100 attempts; None before the first."""
+    def success_ratio(self, now: float) -> float | None:
+        """Answers among its latest 100 attempts, what failed forgiven until now with time.
+
+        None before the first.
+        """
         ...
 
     @property
@@ -140,7 +143,7 @@ Trail = tuple[Attempt | Skip, ...]
 def total_cost(trail: Trail) -> Decimal | None:
     """What the attempts cost whose cost is known; None if that is none."""
     costs = [each.cost for each in trail if isinstance(each, Attempt) and each.cost is not None]
-    return sum(costs[1:], costs[0]) if costs else None
+    return added(*costs) if costs else None
 
 
 # What a person can do about each kind, the most urgent first: what never mends itself leads the

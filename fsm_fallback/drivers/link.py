@@ -212,10 +212,9 @@ class Link:
         """Calls that are out."""
         return self.core.in_flight
 
-    @property
-    def success_ratio(self) -> float | None:
-        """Answers among its latest attempts."""
-        return self.meter.success_ratio
+    def success_ratio(self, now: float) -> float | None:
+        """Answers among its latest attempts, what failed forgiven with time."""
+        return self.meter.success_ratio(now)
 
     @property
     def recovered_at(self) -> float | None:

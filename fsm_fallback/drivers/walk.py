@@ -23,7 +23,7 @@ from fsm_fallback.core.events import Answered, ChainStep, PutOff, Step
 from fsm_fallback.core.generation import Generation
 from fsm_fallback.core.lease import Lease, Refusal
 from fsm_fallback.core.rules import PLAIN, Rules
-from fsm_fallback.core.strategies import CallOptions, Strategy
+from fsm_fallback.core.strategies import CallOptions, Strategy, said_problems
 from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.judging import Accept
@@ -156,6 +156,8 @@ class Walk:
         said = self.options
         try:
             seen = describe(*args, **kwargs)
+            if any(said_problems(seen)):
+                raise ValueError  # noqa: TRY301  # told as what it raises itself
             return attrs.evolve(
                 said,
                 needs=said.needs | seen.needs,

@@ -40,7 +40,7 @@ class StandIn:
 
     takes: float | None = attrs.field(default=None, repr=False)
     in_flight: int = attrs.field(default=0, repr=False)
-    success_ratio: float | None = attrs.field(default=None, repr=False)
+    answers: float | None = attrs.field(default=None, repr=False)
     recovered_at: float | None = attrs.field(default=None, repr=False)
 
     def opens_at(self, now: float) -> float:
@@ -50,6 +50,10 @@ class StandIn:
     def latency(self, now: float) -> float | None:  # noqa: ARG002  # the protocol's
         """What it takes."""
         return self.takes
+
+    def success_ratio(self, now: float) -> float | None:  # noqa: ARG002  # as above
+        """How much of it is answered."""
+        return self.answers
 
 
 class Order(NamedTuple):

@@ -155,12 +155,20 @@ class AuditLog:
         """
         from fsm_fallback.telemetry.records import declaration  # noqa: PLC0415  # see above
 
+        self.refuse_taken(table, name)
+        self._stream.declare(name, declaration(table, table.digest(parameters)))
+
+    def refuse_taken(self, table: Table, name: str) -> None:
+        """Refuse a name that is registered.
+
+        Raises:
+            ConfigurationError: If it is.
+        """
         if self._stream.declared(table.name, name) is not None:
             raise ConfigurationError(
                 f"AuditLog: {table.name} {name!r} is registered already, and records would not "
                 "tell the two apart; give this one another name, or a log of its own"
             )
-        self._stream.declare(name, declaration(table, table.digest(parameters)))
 
     def start(self) -> None:
         """Start the thread that writes; a flight recorder has none. Idempotent.

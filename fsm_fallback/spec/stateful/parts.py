@@ -64,7 +64,7 @@ _STAND_INS = st.builds(
     info=st.builds(ModelInfo, capabilities=_WORDS, price=_PRICES),
     takes=st.sampled_from([None, 0.2, 3.0]),
     in_flight=st.integers(0, 2),
-    success_ratio=st.sampled_from([None, 0.5, 1.0]),
+    answers=st.sampled_from([None, 0.5, 1.0]),
     recovered_at=st.sampled_from([None, 0.0, math.inf]),
 )
 
