@@ -11,6 +11,7 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -331,19 +332,21 @@ class Made:
             return self._entered == 0
 
     def close(self) -> None:
-        """Write what the log still holds, and close what was made for the chain."""
-        for each in self.plan.owned:
-            each.close()
-        if self.owns_audit:
-            self.audit.close()
-        else:
-            self.audit.flush()
+        """Write what the log still holds, and close what was made for the chain.
+
+        All of it, whatever raises; the first that does is raised at the end.
+        """
+        with ExitStack() as leaving:
+            leaving.callback(self.audit.close if self.owns_audit else self.audit.flush)
+            for each in self.plan.owned:
+                leaving.callback(each.close)
 
     async def aclose(self) -> None:
         """As `close`, and what belongs to the running event loop."""
-        for each in self.plan.owned:
-            await each.aclose()
-        self.close()
+        async with AsyncExitStack() as leaving:
+            leaving.callback(self.audit.close if self.owns_audit else self.audit.flush)
+            for each in self.plan.owned:
+                leaving.push_async_callback(each.aclose)
 
     def _attach(self, wiring: Wiring) -> None:
         """Have every breaker tell the log, in the critical section of each fact.

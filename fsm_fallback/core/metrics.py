@@ -7,6 +7,7 @@ are frozen; what they count is what the trails of all calls say, which a naive r
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +61,16 @@ class Durations:
 NO_DURATIONS: Final = Durations(0, 0.0, (0,) * len(BUCKETS))
 
 
+def measured(durations: Sequence[float]) -> Durations:
+    """Durations, at least one, in buckets."""
+    count, total = len(durations), math.fsum(durations)
+    first, last = bisect_left(BUCKETS, min(durations)), bisect_left(BUCKETS, max(durations))
+    if first == last:  # all in one, as calls alike are
+        return Durations(count, total, (0,) * first + (count,) * (len(BUCKETS) - first))
+    ordered = sorted(durations)
+    return Durations(count, total, tuple(bisect_right(ordered, bound) for bound in BUCKETS))
+
+
 @attrs.frozen(kw_only=True)
 class ProviderMetrics:
     """What a chain has counted of one provider since it was made.
@@ -107,19 +118,11 @@ class DurationTally:
         self.total = 0.0
         self.buckets = [0] * len(BUCKETS)
 
-    def add(self, durations: Sequence[float]) -> None:
-        """Count some, at least one."""
-        count = len(durations)
-        self.count += count
-        self.total += math.fsum(durations)
-        buckets, first = self.buckets, bisect_left(BUCKETS, min(durations))
-        if first == bisect_left(BUCKETS, max(durations)):  # all in one, as calls alike are
-            for position in range(first, len(buckets)):
-                buckets[position] += count
-            return
-        ordered = sorted(durations)
-        for position, bound in enumerate(BUCKETS):
-            buckets[position] += bisect_right(ordered, bound)
+    def add(self, some: Durations) -> None:
+        """Count some more."""
+        self.count += some.count
+        self.total += some.total
+        self.buckets = list(map(operator.add, self.buckets, some.buckets))
 
     def view(self) -> Durations:
         """What has been counted."""
@@ -134,12 +137,12 @@ class DurationTallies:
     def __init__(self) -> None:
         self.sorts: dict[Any, DurationTally] = {}
 
-    def add(self, sort: object, durations: Sequence[float]) -> None:
+    def add(self, sort: object, some: Durations) -> None:
         """Count some of one sort."""
         tally = self.sorts.get(sort)
         if tally is None:
             tally = self.sorts[sort] = DurationTally()
-        tally.add(durations)
+        tally.add(some)
 
     def view(self) -> dict[Any, Durations]:
         """What has been counted, by sort."""
@@ -147,6 +150,9 @@ class DurationTallies:
 
 
 _LATEST: Final = 100
+_MOST_REASONS: Final = 100
+OTHER: Final = "other"
+"""Reason of the skips for a hundredth need and all after it."""
 
 
 class ProviderTally:
@@ -183,27 +189,29 @@ class ProviderTally:
         self._judged = 0
         self._failed: deque[int] = deque(maxlen=_LATEST)
 
-    def answered(self, durations: Sequence[float]) -> None:
+    def answered(self, took: Durations) -> None:
         """Count attempts that were answered, and took so long."""
-        count = len(durations)
+        count = took.count
         self.attempts += count
         self.successes += count
         self._judged += count
         self.run = 0
-        self.durations.add(SUCCESS, durations)
+        self.durations.add(SUCCESS, took)
 
     def failed(self, fault: Fault, duration: float) -> None:
         """Count an attempt that was not answered."""
         self.attempts += 1
         self.faults[fault.kind.value] += 1
-        self.durations.add(fault.outcome.value, (duration,))
+        self.durations.add(fault.outcome.value, measured((duration,)))
         if is_setback(fault):
             self.run += 1
             self._failed.append(self._judged)
             self._judged += 1
 
     def skipped(self, reason: str) -> None:
-        """Count that it was passed over."""
+        """Count that it was passed over; needs without end, as requests may have, as one."""
+        if reason not in self.skips and len(self.skips) >= _MOST_REASONS:
+            reason = OTHER
         self.skips[reason] += 1
 
     def fell_back(self, name: str, reason: str) -> None:

@@ -33,6 +33,7 @@ from fsm_fallback.core.metrics import (
     Told,
     is_no_use,
     is_setback,
+    measured,
     took,
 )
 from fsm_fallback.core.outcome import Fault
@@ -97,11 +98,17 @@ class Meter:
         self.pending: deque[Told] = deque()
         self.tally = ProviderTally(name)
         self.pace = Pace()
-        self.last_fault: Fault | None = None
+        self.last_fault: str | None = None
         self.last_fault_at = 0.0
         self.setback_at = -math.inf
         self._read = 0  # of those pending, how many the pace has seen
         self._meters = meters
+
+    def begin_anew(self) -> None:
+        """Count from 0; what is known of its pace stays."""
+        self.pending.clear()
+        self._read = 0
+        self.tally = ProviderTally(self.name)
 
     def count(self) -> None:
         """Count what is pending."""
@@ -115,10 +122,11 @@ class Meter:
         if not told:
             return
         durations = took(told)
-        self.tally.answered(durations)
+        counted = measured(durations)
+        self.tally.answered(counted)
         self.pace.answered_straight(told[self._read :], durations)
         self._read = 0
-        self._meters.succeeded_locked(self.name, durations)
+        self._meters.succeeded_locked(self.name, counted, durations)
 
     def passed(self, reason: str) -> None:
         """Count that a straight call passed it over."""
@@ -174,9 +182,14 @@ class Meters:
         self._news: deque[_Durations] = deque()
         _ALL.add(self)
 
-    def free(self) -> None:
-        """Begin with a lock of its own, in a forked child; what was half done stays half done."""
+    def begin_anew(self) -> None:
+        """Have a lock of its own and count from 0, in a forked child: each tells of itself."""
         self._lock, self._busy = RLock(), False
+        self._waiting.clear()
+        self._news.clear()
+        self._requests = DurationTallies()
+        for meter in self.by_name.values():
+            meter.begin_anew()
 
     def know(self, infos: Mapping[str, ModelInfo]) -> None:
         """Have a meter for each provider; those that are there go on counting."""
@@ -218,7 +231,7 @@ class Meters:
             state: Any = row.target
             answered = chain.candidate.name if state is S.SUCCEEDED else chain.seen_of
             seconds = max(0.0, chain.now - chain.started_at)
-            self.run(self._requests.add, (state.value, answered), (seconds,))
+            self.run(self._requests.add, (state.value, answered), measured((seconds,)))
 
     def _end_attempt(self, ended: _Ended) -> None:
         meter = self.by_name[ended.name]
@@ -234,11 +247,11 @@ class Meters:
         if ended.first_output is not None:
             pace.first_output.see(ended.first_output, ended.now)
         if fault is None:
-            tally.answered((duration,))
+            tally.answered(measured((duration,)))
             pace.answered(ended.now, duration if ended.first_output is None else ended.first_output)
         else:
             tally.failed(fault, duration)
-            meter.last_fault, meter.last_fault_at = fault, ended.now
+            meter.last_fault, meter.last_fault_at = fault.kind.value, ended.now
             if is_setback(fault):
                 meter.setback_at = ended.now
             if is_no_use(fault):
@@ -248,9 +261,9 @@ class Meters:
         outcome = SUCCESS if fault is None else fault.outcome.value
         self._note_news(ended.name, outcome, (duration,))
 
-    def succeeded_locked(self, name: str, durations: list[float]) -> None:
+    def succeeded_locked(self, name: str, counted: Durations, durations: list[float]) -> None:
         """Count straight calls, which are requests answered by one attempt."""
-        self._requests.add((_SUCCEEDED, name), durations)
+        self._requests.add((_SUCCEEDED, name), counted)
         self._note_news(name, SUCCESS, durations)
 
     # Reading --------------------------------------------------------------------------------
@@ -288,7 +301,7 @@ class Meters:
                 first_output_latency=pace.first_output.value,
                 consecutive_failures=tally.run,
                 in_flight=stands.in_flight,
-                last_fault=None if fault is None else fault.kind.value,
+                last_fault=fault,
                 last_fault_age=None if fault is None else max(0.0, now - meter.last_fault_at),
                 open_until=until,
                 next_probe_in=None if until is None else max(0.0, until - now),
@@ -343,9 +356,9 @@ _ALL: Final[weakref.WeakSet[Meters]] = weakref.WeakSet()
 
 
 def _free_all() -> None:
-    """In a forked child a lock may be held by a thread that is gone."""
+    """In a forked child a lock may be held by a thread that is gone, and the counts are others'."""
     for meters in list(_ALL):
-        meters.free()
+        meters.begin_anew()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch
