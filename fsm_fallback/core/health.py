@@ -19,7 +19,12 @@ WINDOW: Final = 1000
 """So many of the latest answers make the percentiles."""
 
 DECAY: Final = 10.0
-"""Seconds in which a latency that was seen loses all but 1/e of its weight."""
+"""Seconds in which a latency that was seen loses all but 1/e of its weight to those seen later."""
+
+FORGOTTEN: Final = 60.0
+"""Seconds in which a latency falls to 1/e of what it was while none is seen. Finagle has one
+constant for both, for services that are asked a thousand times a second; a model that is asked
+every few seconds would be forgotten from one call to the next."""
 
 _WORST: Final = 60.0  # what failures alone can make a latency
 _LEAST: Final = 1.0  # what a failure counts for at least, however fast: it is no answer
@@ -97,7 +102,7 @@ class PeakEwma:
         """What it is worth by now: it decays while nothing is seen, so that no one is shunned."""
         if self.value is None:
             return None
-        return self.value * math.exp(min(0.0, self.seen_at - now) / DECAY)
+        return self.value * math.exp(min(0.0, self.seen_at - now) / FORGOTTEN)
 
 
 class Pace:
