@@ -223,3 +223,8 @@ def walk_problems(way: Way, accept: object, name: str) -> Iterator[str]:
             f"accept of chain {name!r} has to be awaited, and call() does not; use acall, or give "
             "a plain function"
         )
+
+
+def ways_with(accept: object, name: str, possible: frozenset[Way]) -> frozenset[Way]:
+    """Those of the possible ways that a chain can be called in that judges its answers so."""
+    return frozenset(way for way in possible if not any(walk_problems(way, accept, name)))

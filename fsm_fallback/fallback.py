@@ -26,6 +26,7 @@ from fsm_fallback.arguments import (
     option_problems,
     plan_problems,
     walk_problems,
+    ways_with,
 )
 from fsm_fallback.asking import aanswer, aanswer_stream, answer, answer_stream
 from fsm_fallback.circuit import CircuitBreaker
@@ -315,8 +316,8 @@ class FallbackProvider(Generic[P, T_co]):
 
     @property
     def ways(self) -> frozenset[Way]:
-        """The ways this chain can be called in: `"call"` unless a provider must be awaited."""
-        return ways_of(self._made.wiring.providers)
+        """The ways this chain can be called in; no streams where `accept` judges whole answers."""
+        return ways_with(self._accept, self.name, ways_of(self._made.wiring.providers))
 
     def breaker(self, name: str) -> CircuitBreaker:
         """The breaker of a provider; that of an account under `"account:..."`.
@@ -368,7 +369,7 @@ class FallbackProvider(Generic[P, T_co]):
                 each._walks = {}  # noqa: SLF001  # copies of self; calls that go on have theirs
 
     def explain(self) -> str:
-        """How each provider stands, why and until when, and whom a call would ask now, as text."""
+        """As text: whom a call would ask now and why, how each stands. Asking changes nothing."""
         from fsm_fallback.explaining import explained  # noqa: PLC0415  # only where somebody reads
 
         return explained(self._made.wiring, self._options)

@@ -172,6 +172,30 @@ class TestCalls:
             outer.call("why")
 
 
+class TestAJudgeInside:
+    """A chain inside that judges whole answers, and so gives no streams."""
+
+    @pytest.fixture
+    def nested(self, scripted):
+        """Two chains around one that has `accept`."""
+        judging = FallbackProvider(scripted("a", "hello"), name="judging", accept=bool)
+        return FallbackProvider(FallbackProvider(judging, name="middle"), scripted("b"))
+
+    def test_the_chains_around_it_can_be_called(self, way, nested):
+        """However many there are."""
+        assert way.detailed(nested, "why").value == "hello"
+
+    def test_none_of_them_can_be_streamed(self, nested):
+        """They say so, and refuse it before anybody is called."""
+        assert nested.ways == {"call", "acall"}
+        with pytest.raises(ConfigurationError, match="provider 'middle' cannot be called with st"):
+            nested.stream("why")
+
+    def test_what_stands_there_can_be_read(self, nested):
+        """Of every chain, down to the one that judges."""
+        assert "provider 'judging'" in nested.explain()
+
+
 class TestStreams:
     """What is streamed through two levels."""
 
