@@ -126,8 +126,8 @@ class Wiring:
         return {name: self.meters.health(name, each) for name, each in stands.items()}
 
     def looking(self, way: Way, options: CallOptions) -> Walk:
-        """A walk to ask for its order, that counts and records nothing."""
-        quiet = attrs.evolve(self, describe=None)
+        """A walk to ask for its order, that counts, records and draws nothing."""
+        quiet = attrs.evolve(self, describe=None, sample=_middle)
         return quiet.walk(way, options, None, itertools.count(1), None)
 
     def _rules(self, *, streams: bool) -> Rules:
@@ -153,6 +153,10 @@ class Wiring:
         except Exception as error:  # noqa: BLE001  # the user's code
             log_fault_of_user("sample of chain %r raised %s", self.name, error)
             return 0.5
+
+
+def _middle() -> float:
+    return 0.5
 
 
 def _tracing(spans: Spans, way: Way) -> Callable[[Chain], None]:
