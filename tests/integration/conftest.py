@@ -15,12 +15,26 @@ import attrs
 import openai
 import pytest
 
-from fsm_fallback import FallbackConfig, FallbackProvider, provider
+from fsm_fallback import (
+    BreakerConfig,
+    CountWindow,
+    FallbackConfig,
+    FallbackProvider,
+    provider,
+)
 from fsm_fallback.testing import EmulatedProvider, Emulator, ManualClock
 
 MODEL = "some-model"
 KEY = "test-KEY-MARKER"
 LIMIT = 5.0
+FAILURES = 4
+BREAKER = BreakerConfig(
+    window=CountWindow(10),
+    minimum_calls=FAILURES,
+    failure_ratio=0.5,
+    open_duration=30.0,
+    jitter=0.0,
+)
 
 
 def options_of(sdk, emulated, kind, limit):
@@ -123,6 +137,21 @@ class House:
             clock=self.clock if clock is None else clock,
             sample=lambda: 0.5,
             config=FallbackConfig(**config),
+        )
+
+    def both(self, *, gpt=None, claude=None, **more):
+        """A chain over both, of whose models this is known; breakers open on four failures."""
+        providers = self.ask_gpt(**(gpt or {})), self.ask_claude(**(claude or {}))
+        return self.over(*providers, **more)
+
+    def over(self, *providers, strategy=None, sample=lambda: 0.5):
+        """The same over any providers."""
+        return FallbackProvider(
+            *providers,
+            strategy=strategy,
+            clock=self.clock,
+            sample=sample,
+            config=FallbackConfig(breaker=BREAKER),
         )
 
     def hurried(self, **config):
