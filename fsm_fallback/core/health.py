@@ -44,7 +44,8 @@ class ProviderHealth:
         slow_ratio: Slow calls among those in the breaker's window; None where none are watched, or
             too few were made.
         latency: What it takes lately: an average in which an answer loses weight with a time
-            constant of 10 s, and a slower one counts at once; None before the first answer.
+            constant of 10 s, and a slower one counts at once. A failure counts as twice what it
+            was, from a second up to a minute, or as long as it took; None before the first attempt.
         p50: Half of the latest 1,000 answers took that long at most, exactly; None before the
             first.
         p95: As above, 95 of 100.
