@@ -12,11 +12,11 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
-from fsm_fallback.core.outcome import FailOver, Fault, Outcome, Scope
+from fsm_fallback.core.outcome import FailOver, Fault, FaultKind, Outcome, Scope
 from fsm_fallback.core.prices import added
 
 if TYPE_CHECKING:
@@ -189,21 +189,18 @@ class ProviderTally:
         self._judged = 0
         self._failed: deque[int] = deque(maxlen=_LATEST)
 
-    def answered(self, took: Durations) -> None:
-        """Count attempts that were answered, and took so long."""
-        count = took.count
+    def answered(self, count: int = 1) -> None:
+        """Count attempts that were answered."""
         self.attempts += count
         self.successes += count
         self._judged += count
         self.run = 0
-        self.durations.add(SUCCESS, took)
 
-    def failed(self, fault: Fault, duration: float) -> None:
-        """Count an attempt that was not answered."""
+    def failed(self, kind: str, *, is_setback: bool) -> None:
+        """Count an attempt that was not answered, for a fault of a kind."""
         self.attempts += 1
-        self.faults[fault.kind.value] += 1
-        self.durations.add(fault.outcome.value, measured((duration,)))
-        if is_setback(fault):
+        self.faults[kind] += 1
+        if is_setback:
             self.run += 1
             self._failed.append(self._judged)
             self._judged += 1
@@ -281,14 +278,36 @@ def tokens(count: object) -> int | None:
     return count if type(count) is int and count >= 0 else None
 
 
-def is_setback(fault: Fault) -> bool:
-    """Whether a fault says that its provider did not serve, be it broken or held."""
-    return fault.outcome in (Outcome.FAILURE, Outcome.HOLD)
+class Meaning(NamedTuple):
+    """What a fault means to the tallies, without the words of whoever raised it.
+
+    Attributes:
+        kind: Its kind, as text.
+        outcome: What it means for the breaker, as text.
+        is_setback: Whether it says that its provider did not serve, be it broken or held.
+        is_no_use: Whether it says that somebody else might have served.
+    """
+
+    kind: str
+    outcome: str
+    is_setback: bool
+    is_no_use: bool
 
 
-def is_no_use(fault: Fault) -> bool:
-    """Whether a fault says that somebody else might have served."""
-    return fault.fail_over is not FailOver.NO and fault.scope is not Scope.NONE
+_MEANINGS: Final[dict[tuple[FaultKind, Scope], Meaning]] = {}
+
+
+def meaning_of(fault: Fault) -> Meaning:
+    """What a fault means; it follows from its kind and scope."""
+    known = _MEANINGS.get((fault.kind, fault.scope))
+    if known is None:
+        known = _MEANINGS[fault.kind, fault.scope] = Meaning(
+            fault.kind.value,
+            fault.outcome.value,
+            fault.outcome in (Outcome.FAILURE, Outcome.HOLD),
+            fault.fail_over is not FailOver.NO and fault.scope is not Scope.NONE,
+        )
+    return known
 
 
 def took(told: Iterable[Told]) -> list[float]:

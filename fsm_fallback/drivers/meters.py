@@ -1,12 +1,12 @@
 """The meters of a chain: what its calls tell the tallies, and what is read off them.
 
-A straight call appends what it knows to `Meter.pending`, which is one atomic step, and whoever
-reads, or finds that much is pending, counts it. A walked call tells what each row says, in plain
-values.
+A call appends what it has to tell to `Meter.pending`, in plain values, which is one atomic step;
+whoever reads, or finds that much is pending, counts it. So a call waits for nobody, and what a
+finaliser or a signal handler has to tell is told like everything else.
 
-One lock for the tallies of a chain; nothing foreign runs under it. A finaliser or a signal handler
-may break in even so, in the thread that has the lock: what it has to tell then waits for that
-thread to go on, and what it reads is as it stands.
+One lock for the tallies of a chain; nothing foreign runs under it. Who counts or reads in a
+finaliser or a signal handler may break in on a thread that has the lock: to count waits for that
+thread to go on, and what is read is as it stands.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import math
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from threading import RLock
 from typing import Any, Final, NamedTuple
 
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.chain_model import passed_over
-from fsm_fallback.core.chain_rows import FINAL, S
+from fsm_fallback.core.chain_rows import CHAIN, FINAL, S
 from fsm_fallback.core.health import Pace, ProviderHealth
 from fsm_fallback.core.info import ModelInfo
 from fsm_fallback.core.metrics import (
     SUCCESS,
     Durations,
     DurationTallies,
+    Meaning,
     ProviderMetrics,
     ProviderTally,
     Told,
-    is_no_use,
-    is_setback,
+    meaning_of,
     measured,
     took,
 )
-from fsm_fallback.core.outcome import Fault
 from fsm_fallback.core.snapshot import BreakerSnapshot
 from fsm_fallback.core.table import Row
 from fsm_fallback.providers.classifying import log_fault_of_user
@@ -49,37 +49,76 @@ FORGIVEN: Final = 60.0
 for those who choose: one that is never chosen could not show that it is well again."""
 
 _SUCCEEDED: Final = S.SUCCEEDED.value
-_ENDS: Final = frozenset({"answer", "fault", "finish", "cut", "expire", "abandon"})
-_CALLED: Final = frozenset({S.CALLING, S.STREAMING})
+_new = tuple.__new__  # half the time of a constructor, and every call makes some
+
+
+def _said_by(row: Row) -> tuple[str, str | None]:
+    """What a row of the chain says of an attempt, if anything, and how it ends the call."""
+    ends = row.target.value if row.target in FINAL else None
+    called = row.source in (S.CALLING, S.STREAMING)
+    if row.trigger == "skip" or (called and row.trigger == "abandon"):
+        return row.trigger, ends
+    if called and row.target is S.SUCCEEDED:
+        return "answer", ends
+    return "fault" if "note_attempt" in row.actions else "", ends
+
+
+# By identity: most rows say something, and to find out takes longer than to tell it.
+_SAYS: Final = {id(row): said for row in CHAIN.rows if (said := _said_by(row)) != ("", None)}
 
 DurationListener = Callable[[str, str, tuple[float, ...]], object]
 """Told of a provider, of an outcome, and of the seconds that attempts of that took."""
 
-_Durations = tuple[str, str, tuple[float, ...]]
 
+class Ended(NamedTuple):
+    """How an attempt of a walked call ended, and whom the call had passed over just before.
 
-class _Ended(NamedTuple):
-    """What the end of an attempt says; `fault` is None for an answer, `left` for one left early."""
+    `fault` is None for an answer, `left` for one whose caller left.
+    """
 
-    name: str
     left: bool
-    fault: Fault | None
+    fault: Meaning | None
     now: float
     duration: float
     first_output: float | None
     usage: Any
-    before: tuple[str, str] | None
+    former: str
+    reason: str
+
+
+class Passed(NamedTuple):
+    """That it was passed over, and why."""
+
+    reason: str
+
+
+class Fell(NamedTuple):
+    """That a straight call which had passed it over was answered by another."""
+
+    name: str
+    reason: str
+
+
+class Used(NamedTuple):
+    """The tokens that the answer of a straight call told."""
+
+    usage: Any
+
+
+Pending = Told | Ended | Passed | Fell | Used
+"""What a meter has to count."""
 
 
 class Meter:
     """What one provider does in one chain. Safe in threads.
 
     Attributes:
-        pending: What straight calls told and nobody has counted.
+        pending: What nobody has counted.
         price: What it costs; None where nobody knows.
     """
 
     __slots__ = (
+        "_has_walked",
         "_meters",
         "_read",
         "last_fault",
@@ -95,14 +134,31 @@ class Meter:
     def __init__(self, name: str, price: Any, meters: Meters) -> None:
         self.name = name
         self.price = price
-        self.pending: deque[Told] = deque()
+        self.pending: deque[Any] = deque()
         self.tally = ProviderTally(name)
         self.pace = Pace()
         self.last_fault: str | None = None
         self.last_fault_at = 0.0
         self.setback_at = -math.inf
-        self._read = 0  # of those pending, how many the pace has seen
+        self._has_walked = False  # whether something other than straight answers may be pending
+        self._read = 0  # of the straight answers pending, how many the pace has seen
         self._meters = meters
+
+    # Telling --------------------------------------------------------------------------------
+
+    def tell(self, what: Ended | Passed | Fell | Used) -> None:
+        """Have something counted."""
+        self.pending.append(what)
+        self._has_walked = True
+        if len(self.pending) >= MANY:
+            self.count()
+
+    # Counting -------------------------------------------------------------------------------
+
+    def count(self) -> None:
+        """Count what is pending."""
+        if self.pending:
+            self._meters.run(self._count)
 
     def begin_anew(self) -> None:
         """Count from 0; what is known of its pace stays."""
@@ -110,55 +166,97 @@ class Meter:
         self._read = 0
         self.tally = ProviderTally(self.name)
 
-    def count(self) -> None:
-        """Count what is pending."""
-        if self.pending:
-            self._meters.run(self.count_locked)
-
-    def count_locked(self) -> None:
-        """Count what is pending, under the lock; who listens hears of it without."""
+    def _count(self) -> None:
+        self._has_walked = False
         pending = self.pending
         told = [pending.popleft() for _ in range(len(pending))]
-        if not told:
-            return
+        seen, self._read = self._read, 0
+        for kind, group in groupby(told, type):
+            if kind is tuple:
+                straight = list(group)
+                self._count_straight(straight, straight[seen:])
+            elif kind is Ended:
+                self._count_ends(group)
+            else:
+                for each in group:
+                    self._count_one(each)
+            seen = 0
+
+    def _count_straight(self, told: Sequence[Told], unseen: Sequence[Told]) -> None:
         durations = took(told)
         counted = measured(durations)
-        self.tally.answered(counted)
-        self.pace.answered_straight(told[self._read :], durations)
-        self._read = 0
-        self._meters.succeeded_locked(self.name, counted, durations)
+        self.tally.answered(counted.count)
+        self.tally.durations.add(SUCCESS, counted)
+        self.pace.answered_straight(unseen, durations)
+        self._meters.answered_straight(self.name, counted)
+        self._meters.note_news(self.name, SUCCESS, durations)
 
-    def passed(self, reason: str) -> None:
-        """Count that a straight call passed it over."""
-        self._meters.run(self.tally.skipped, reason)
+    def _count_one(self, what: Passed | Fell | Used) -> None:
+        match what:
+            case Passed():
+                self.tally.skipped(what.reason)
+            case Fell():
+                self.tally.fell_back(what.name, what.reason)
+            case Used():
+                self.tally.used(what.usage, self.price)
 
-    def fell_back_to(self, name: str, reason: str) -> None:
-        """Count that a straight call that had passed it over was answered by another."""
-        self._meters.run(self.tally.fell_back, name, reason)
+    def _count_ends(self, ends: Iterable[Ended]) -> None:
+        tally, pace, price = self.tally, self.pace, self.price
+        by_outcome: dict[str, list[float]] = {}
+        for left, fault, now, duration, first, usage, former, reason in ends:
+            if former and former != self.name:
+                self._meters.by_name[former].tally.fell_back(self.name, reason)
+            if left:
+                tally.left()
+                pace.waited(now, duration)
+                continue
+            if first is not None:
+                pace.first_output.see(first, now)
+            if fault is None:
+                outcome = SUCCESS
+                tally.answered()
+                pace.answered(now, duration if first is None else first)
+            else:
+                kind, outcome, is_setback, is_no_use = fault
+                tally.failed(kind, is_setback=is_setback)
+                self.last_fault, self.last_fault_at = kind, now
+                if is_setback:
+                    self.setback_at = now
+                if is_no_use:
+                    pace.failed(now, duration)
+            if usage is not None and price is not None:
+                tally.used(usage, price)
+            by_outcome.setdefault(outcome, []).append(duration)
+        for outcome, durations in by_outcome.items():
+            tally.durations.add(outcome, measured(durations))
+            self._meters.note_news(self.name, outcome, durations)
 
-    def used(self, usage: Any) -> None:
-        """Count the tokens of a straight call, where its answer told them."""
-        if usage is not None:
-            self._meters.run(self.tally.used, usage, self.price)
+    # Reading --------------------------------------------------------------------------------
 
     def latency(self, now: float) -> float | None:
         """What it takes lately, decayed until now; None before its first attempt.
 
-        Looks at what is pending, and leaves it there.
+        Looks at straight answers that are pending, and leaves them there.
         """
+        if self._has_walked:
+            self.count()
         if len(self.pending) != self._read or self.pace.has_unread:
-            self._meters.run(self._read_on)
+            self._meters.run(self._look)
         return self.pace.latest.at(now)
 
-    def _read_on(self) -> None:
+    def _look(self) -> None:
         average, pending = self.pace.average(), self.pending
         while self._read < len(pending):
             told = pending[self._read]
+            if type(told) is not tuple:  # it came just now; what is behind it is for the count
+                return
             average.see(max(0.0, told[3] - told[2]), told[3])
             self._read += 1
 
     def success_ratio(self, now: float) -> float | None:
         """Answers among its latest attempts, what failed forgiven with time; None before them."""
+        if self._has_walked:
+            self.count()
         tally = self.tally
         if tally.never_failed_lately:
             return 1.0 if tally.successes or self.pending else None
@@ -176,16 +274,18 @@ class Meters:
         self.by_name: dict[str, Meter] = {}
         self._lock = RLock()
         self._busy = False
-        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._ends: deque[tuple[str, str | None, float]] = deque()
         self._requests = DurationTallies()
         self._listeners: tuple[DurationListener, ...] = ()
-        self._news: deque[_Durations] = deque()
+        self._news: deque[tuple[str, str, tuple[float, ...]]] = deque()
         _ALL.add(self)
 
     def begin_anew(self) -> None:
         """Have a lock of its own and count from 0, in a forked child: each tells of itself."""
         self._lock, self._busy = RLock(), False
         self._waiting.clear()
+        self._ends.clear()
         self._news.clear()
         self._requests = DurationTallies()
         for meter in self.by_name.values():
@@ -202,81 +302,90 @@ class Meters:
                     meters[name] = Meter(name, info.price, self)
             self.by_name = meters
 
+    # Telling --------------------------------------------------------------------------------
+
+    def take(self, chain: Chain, row: Row) -> None:
+        """Have counted what a row of a walked call says."""
+        says = _SAYS.get(id(row))
+        if says is None:
+            return
+        what, ends = says
+        if what == "skip":
+            name, reason = passed_over(chain.notes[-1])
+            self.by_name[name].tell(_new(Passed, (reason,)))
+        elif what:
+            notes: Any = chain.notes
+            if what == "fault":  # its note is there
+                note = notes[-1]
+                name, meant, usage = note[0], meaning_of(note[2]), note[7]
+                duration, first = note[5], note[6]
+                before = notes[-2] if len(notes) > 1 else None
+            else:
+                name, meant, usage = chain.candidate.name, None, chain.usage
+                began, output_at = chain.offered_at, chain.output_at
+                duration = max(0.0, chain.now - began)
+                first = None if output_at is None else max(0.0, output_at - began)
+                before = notes[-1] if notes else None
+            former, reason = ("", "") if before is None else passed_over(before)
+            left = what == "abandon"
+            ended = (left, meant, chain.now, duration, first, usage, former, reason)
+            self.by_name[name].tell(_new(Ended, ended))
+        if ends is not None:
+            answered = chain.candidate.name if ends == _SUCCEEDED else chain.seen_of
+            self._ends.append((ends, answered, chain.now - chain.started_at))
+            if len(self._ends) >= MANY:
+                self.run(self._count_ends)
+
     # Counting -------------------------------------------------------------------------------
 
-    def run(self, operation: Callable[..., object], *arguments: Any) -> None:
+    def run(self, operation: Callable[[], object]) -> None:
         """Change the tallies, one operation at a time; one that breaks in waits for the other."""
         with self._lock:
-            self._waiting.append((operation, arguments))
+            self._waiting.append(operation)
             if self._busy:  # by this very thread
                 return
             self._busy = True
             try:
                 while self._waiting:
-                    operation, arguments = self._waiting.popleft()
-                    operation(*arguments)
+                    self._waiting.popleft()()
             finally:
                 self._busy = False
         if self._news:
             self._tell()
 
-    def take(self, chain: Chain, row: Row) -> None:
-        """Count what a row of a walked call says."""
-        if row.trigger == "skip":
-            name, reason = passed_over(chain.notes[-1])
-            self.run(self.by_name[name].tally.skipped, reason)
-        elif row.source in _CALLED and row.trigger in _ENDS:
-            self.run(self._end_attempt, _ended(chain, row))
-        if row.target in FINAL:
-            state: Any = row.target
-            answered = chain.candidate.name if state is S.SUCCEEDED else chain.seen_of
-            seconds = max(0.0, chain.now - chain.started_at)
-            self.run(self._requests.add, (state.value, answered), measured((seconds,)))
-
-    def _end_attempt(self, ended: _Ended) -> None:
-        meter = self.by_name[ended.name]
-        tally, pace, fault, duration = meter.tally, meter.pace, ended.fault, ended.duration
-        if ended.before is not None and ended.before[0] != ended.name:
-            former, reason = ended.before
-            self.by_name[former].tally.fell_back(ended.name, reason)
-        if ended.left:
-            tally.left()
-            pace.waited(ended.now, duration)
-            return
-        meter.count_locked()  # in the order of the facts
-        if ended.first_output is not None:
-            pace.first_output.see(ended.first_output, ended.now)
-        if fault is None:
-            tally.answered(measured((duration,)))
-            pace.answered(ended.now, duration if ended.first_output is None else ended.first_output)
-        else:
-            tally.failed(fault, duration)
-            meter.last_fault, meter.last_fault_at = fault.kind.value, ended.now
-            if is_setback(fault):
-                meter.setback_at = ended.now
-            if is_no_use(fault):
-                pace.failed(ended.now, duration)
-        if ended.usage is not None and meter.price is not None:
-            tally.used(ended.usage, meter.price)
-        outcome = SUCCESS if fault is None else fault.outcome.value
-        self._note_news(ended.name, outcome, (duration,))
-
-    def succeeded_locked(self, name: str, counted: Durations, durations: list[float]) -> None:
-        """Count straight calls, which are requests answered by one attempt."""
+    def answered_straight(self, name: str, counted: Durations) -> None:
+        """Count straight calls as requests, under the lock: each is answered by one attempt."""
         self._requests.add((_SUCCEEDED, name), counted)
-        self._note_news(name, SUCCESS, durations)
+
+    def note_news(self, name: str, outcome: str, durations: Sequence[float]) -> None:
+        """Keep for the listeners, under the lock, what they are told without it."""
+        if self._listeners:
+            self._news.append((name, outcome, tuple(durations)))
+
+    def _count_ends(self) -> None:
+        ends, by_end = self._ends, dict[tuple[str, str | None], list[float]]()
+        for _ in range(len(ends)):
+            outcome, answered, seconds = ends.popleft()
+            by_end.setdefault((outcome, answered), []).append(max(0.0, seconds))
+        for end, durations in by_end.items():
+            self._requests.add(end, measured(durations))
+
+    def _count_all(self) -> None:
+        for meter in self.by_name.values():
+            meter.count()
+        self.run(self._count_ends)
 
     # Reading --------------------------------------------------------------------------------
 
     def metrics(self) -> dict[str, ProviderMetrics]:
         """What has been counted, by provider."""
-        self._count()
+        self._count_all()
         with self._lock:
             return {name: meter.tally.view() for name, meter in self.by_name.items()}
 
     def requests(self) -> dict[tuple[str, str | None], Durations]:
         """How long the calls took, by how they ended and whose output the caller got."""
-        self._count()
+        self._count_all()
         with self._lock:
             return self._requests.view()
 
@@ -307,10 +416,6 @@ class Meters:
                 next_probe_in=None if until is None else max(0.0, until - now),
             )
 
-    def _count(self) -> None:
-        for meter in self.by_name.values():
-            meter.count()
-
     # Listening ------------------------------------------------------------------------------
 
     def add_listener(self, listener: DurationListener) -> None:
@@ -322,10 +427,6 @@ class Meters:
         """Tell it no more."""
         with self._lock:
             self._listeners = tuple(each for each in self._listeners if each != listener)
-
-    def _note_news(self, name: str, outcome: str, durations: Any) -> None:
-        if self._listeners:
-            self._news.append((name, outcome, tuple(durations)))
 
     def _tell(self) -> None:
         """Tell the listeners; one that raises is logged, and touches no call."""
@@ -339,17 +440,6 @@ class Meters:
                     listener(*news)
                 except Exception as error:  # noqa: BLE001  # the user's code
                     log_fault_of_user("a listener to the durations of %r raised %s", news[0], error)
-
-
-def _ended(chain: Chain, row: Row) -> _Ended:
-    """What the row says that ended an attempt, before anything else happens to the chain."""
-    notes: tuple[Any, ...] = chain.notes
-    left = row.trigger == "abandon"
-    if left or row.target is S.SUCCEEDED:
-        notes = (*notes, chain.attempted())
-    name, _, fault, _, _, duration, first, usage, *_ = notes[-1]
-    before = passed_over(notes[-2]) if len(notes) > 1 else None
-    return _Ended(name, left, fault, chain.now, duration, first, usage, before)
 
 
 _ALL: Final[weakref.WeakSet[Meters]] = weakref.WeakSet()

@@ -28,7 +28,7 @@ from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import NO_LIMIT, Link, Within
-from fsm_fallback.drivers.meters import MANY
+from fsm_fallback.drivers.meters import MANY, Fell, Passed, Used
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.providers.classifying import log_fault_of_user
 from fsm_fallback.providers.usage import usage_of
@@ -255,7 +255,7 @@ class Walk:
             next(shut.refusals)
             refusal = shut.refusal
             refusals = (*refusals, refusal)
-            link.meter.passed(refusal.state)
+            link.meter.tell(_new(Passed, (refusal.state,)))
             if self.record is not None:
                 because = {"until": refusal.until}
                 left = len(line) - position - 1
@@ -267,9 +267,11 @@ class Walk:
         """Tell the meters what more there is to a straight call than its times."""
         if refusals:
             before: Any = line[len(refusals) - 1]
-            before.meter.fell_back_to(link.name, refusals[-1].state)
+            before.meter.tell(Fell(link.name, refusals[-1].state))
         if link.is_priced:
-            link.meter.used(usage_of(value))
+            usage = usage_of(value)
+            if usage is not None:
+                link.meter.tell(Used(usage))
         if len(link.pending) >= MANY:
             link.meter.count()
 
