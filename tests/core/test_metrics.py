@@ -16,7 +16,7 @@ from fsm_fallback.core.metrics import (
     DurationTally,
     ProviderTally,
     cost_of,
-    is_setback,
+    meaning_of,
     measured,
     took,
 )
@@ -108,6 +108,12 @@ def tally():
     return ProviderTally("a")
 
 
+def fail(tally, fault):
+    """Count an attempt that ended so."""
+    meant = meaning_of(fault)
+    tally.failed(meant.kind, is_setback=meant.is_setback)
+
+
 DOWN, HELD, REJECTED = Fault(K.TRANSIENT), Fault(K.RATE_LIMIT), Fault(K.CALLER)
 
 
@@ -120,26 +126,26 @@ class TestSuccessRatio:
 
     def test_neutral_faults_are_left_out(self, tally):
         """A request that is at fault, and a caller who left, say nothing of a provider."""
-        tally.failed(REJECTED, 0.1)
+        fail(tally, REJECTED)
         tally.left()
         assert (tally.success_ratio, tally.attempts) == (None, 2)
-        tally.answered(measured([0.1]))
-        tally.failed(REJECTED, 0.1)
+        tally.answered()
+        fail(tally, REJECTED)
         assert tally.success_ratio == 1.0
 
     @pytest.mark.parametrize("fault", [DOWN, HELD], ids=["failure", "hold"])
     def test_failures_and_holds_count_against_it(self, tally, fault):
         """In both it did not serve."""
-        tally.answered(measured([0.1] * 3))
-        tally.failed(fault, 0.1)
+        tally.answered(3)
+        fail(tally, fault)
         assert tally.success_ratio == 0.75
 
     def test_it_forgets_what_is_older_than_a_hundred(self, tally):
         """A failure is in it while a hundred attempts, itself among them, are the latest."""
-        tally.failed(DOWN, 0.1)
-        tally.answered(measured([0.1] * 99))
+        fail(tally, DOWN)
+        tally.answered(99)
         assert tally.success_ratio == 0.99
-        tally.answered(measured([0.1]))
+        tally.answered()
         assert tally.success_ratio == 1.0
         assert tally.never_failed_lately
 
@@ -149,13 +155,13 @@ class TestSuccessRatio:
         tally, latest = ProviderTally("a"), deque(maxlen=100)
         for fact in facts:
             if fact == "failure":
-                tally.failed(DOWN, 0.1)
+                fail(tally, DOWN)
                 latest.append(0)
             elif fact == "neutral":
-                tally.failed(REJECTED, 0.1)
+                fail(tally, REJECTED)
             else:
                 many = 30 if fact == "answers" else 1
-                tally.answered(measured([0.1] * many))
+                tally.answered(many)
                 latest.extend([1] * many)
             expected = sum(latest) / len(latest) if latest else None
             assert tally.success_ratio == (None if expected is None else pytest.approx(expected))
@@ -167,33 +173,29 @@ class TestTally:
     def test_failures_in_a_row_end_with_an_answer(self, tally):
         """A neutral fault neither adds one nor ends them."""
         for fault in (DOWN, HELD, REJECTED, DOWN):
-            tally.failed(fault, 0.1)
+            fail(tally, fault)
         tally.left()
         assert tally.run == 3
-        tally.answered(measured([0.1]))
+        tally.answered()
         assert tally.run == 0
 
-    def test_durations_are_told_apart_by_what_they_mean(self, tally):
-        """Of a caller who left there is none."""
-        tally.answered(measured([1.0, 2.0]))
+    def test_attempts_are_told_apart_by_how_they_ended(self, tally):
+        """An answer, a kind of fault, or a caller who left."""
+        tally.answered(2)
         for fault in (DOWN, HELD, REJECTED):
-            tally.failed(fault, 0.5)
+            fail(tally, fault)
         tally.left()
         view = tally.view()
-        assert {sort: (each.count, each.total) for sort, each in view.durations.items()} == {
-            "success": (2, 3.0),
-            "failure": (1, 0.5),
-            "hold": (1, 0.5),
-            "neutral": (1, 0.5),
-        }
         assert (view.attempts, view.successes, view.abandoned) == (6, 2, 1)
         assert view.faults == {"transient": 1, "rate_limit": 1, "caller": 1}
 
     def test_a_view_stands_still(self, tally):
         """It cannot be written to, and what is counted later is not in it."""
-        tally.failed(DOWN, 0.5)
+        fail(tally, DOWN)
+        tally.durations.add("failure", measured([0.5]))
         view = tally.view()
-        tally.failed(DOWN, 0.5)
+        fail(tally, DOWN)
+        tally.durations.add("failure", measured([0.5]))
         assert (view.faults, view.durations["failure"].count) == ({"transient": 1}, 1)
         with pytest.raises(TypeError):
             view.faults["transient"] = 0
@@ -202,7 +204,10 @@ class TestTally:
     def test_a_setback_is_a_failure_or_a_hold(self, kind):
         """Every kind says which it is."""
         fault = Fault(kind)
-        assert is_setback(fault) == (fault.outcome in {Outcome.FAILURE, Outcome.HOLD})
+        meant = meaning_of(fault)
+        assert (meant.kind, meant.outcome) == (kind.value, fault.outcome.value)
+        assert meant.is_setback == (fault.outcome in {Outcome.FAILURE, Outcome.HOLD})
+        assert not (meant.is_no_use and kind in {K.LOCAL, K.CANCELLED, K.CALLER})
 
 
 class TestCosts:

@@ -18,7 +18,7 @@ from fsm_fallback import (
     Price,
 )
 from fsm_fallback.core.metrics import NO_DURATIONS
-from fsm_fallback.drivers.meters import MANY, Meters
+from fsm_fallback.drivers.meters import MANY, Meters, Passed
 from fsm_fallback.testing import Delay, ScriptedProvider, Stream, Value
 
 PRICE = Price(input_mtok=1, output_mtok=10)
@@ -114,19 +114,20 @@ class TestPending:
         assert llm.metrics()["a"].attempts == 7
         assert llm.requests()["succeeded", "a"].count == 7
 
-    def test_a_walked_call_counts_those_before_it_first(self, make):
-        """In the order of the facts: a failure in a row comes after the answers before it."""
+    def test_all_is_counted_in_the_order_of_the_facts(self, make):
+        """A failure in a row comes after the answers before it."""
         told = Told()
         llm = make(a=["hello", "hello", Overloaded()], b=["spare"])
         llm.on_durations(told)
         for _ in range(3):
             llm.call("why")
+        assert llm.health()["a"].consecutive_failures == 1
+        llm.metrics()
         assert [each[:2] for each in told.heard] == [
             ("a", "success"),
             ("a", "failure"),
             ("b", "success"),
         ]
-        assert llm.health()["a"].consecutive_failures == 1
 
     def test_what_a_straight_call_passed_over_is_counted_at_once(self, make):
         """A skip and a fallback are rare, and have no batch."""
@@ -176,8 +177,8 @@ class TestListeners:
         assert told.heard == [
             ("a", "success", (0.5,)),
             ("a", "failure", (2.0,)),
-            ("b", "success", (1.0,)),
             ("a", "success", (0.25,)),
+            ("b", "success", (1.0,)),
         ]
 
     def test_one_may_read_what_it_is_told_of(self, make):
@@ -373,11 +374,12 @@ class TestMeters:
         meters = Meters()
         meters.know({"a": ModelInfo(price=PRICE)})
         before = meters.by_name["a"]
-        before.used(None)
+        before.tell(Passed("open"))
         meters.know({"a": ModelInfo(), "b": ModelInfo()})
         assert meters.by_name["a"] is before
         assert before.price is None
         assert list(meters.metrics()) == ["a", "b"]
+        assert meters.metrics()["a"].skips == {"open": 1}
 
     def test_requests_are_told_by_how_they_ended(self, make):
         """And by who answered, where anybody did."""
