@@ -282,3 +282,25 @@ def test_usage_is_counted_where_only_part_of_it_is_told():
     assert llm.detailed("why").usage == Usage(7, None)
     seen = llm.metrics()["a"]
     assert (seen.input_tokens, seen.output_tokens, seen.cost) == (7, 0, None)
+
+
+def test_a_call_whose_candidates_are_shut_or_ruled_out_says_so():
+    """Those ruled out stand behind those that their breakers refuse."""
+    llm = FallbackProvider(
+        answering("a", capabilities={"tools"}),
+        answering("b", capabilities={"tools"}),
+        answering("blind", capabilities={"json_schema"}),
+        strategy=CapabilityBased(),
+    ).options(needs={"tools"})
+    llm.breaker("a").force_open()
+    llm.breaker("b").force_open()
+    for way in (llm.call, llm.detailed):
+        with pytest.raises(AllProvidersFailed) as caught:
+            way("why")
+        assert [(each.provider, each.reason) for each in caught.value.trail] == [
+            ("a", "forced_open"),
+            ("b", "forced_open"),
+            ("blind", "tools"),
+        ]
+    records = [each["provider"] for each in llm.audit.records() if each["trigger"] == "skip"]
+    assert records == ["a", "b", "blind"] * 2

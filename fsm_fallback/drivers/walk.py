@@ -236,7 +236,7 @@ class Walk:
         """The order of a call, and whom it may go to straight, with the generation of its breaker.
 
         A breaker that is shut refuses, and the skip is told. Before one that has to be asked, or
-        behind the last, it ends: with no generation, and the refusals so far.
+        behind the last that may be asked, it ends: with no generation, and the refusals so far.
         """
         line = self.order(now, args, kwargs)
         refusals: tuple[Refusal, ...] = ()
@@ -249,7 +249,7 @@ class Walk:
             if core.straight is not None:
                 return line, link, core.straight, refusals
             shut = core.shut
-            if shut is None or now >= shut.until or position == len(line) - 1:
+            if shut is None or now >= shut.until or not isinstance(_next(line, position), Link):
                 break
             core.pass_time(now)
             next(shut.refusals)
@@ -291,6 +291,10 @@ class Walk:
             for refusal in refusals:
                 chain.admission(refusal, now)
             chain.record, chain.watch = self.record, self.watch
+
+
+def _next(line: Line, position: int) -> Candidate | Skip | None:
+    return line[position + 1] if position + 1 < len(line) else None
 
 
 def _first(said: int | None, seen: int | None) -> int | None:
