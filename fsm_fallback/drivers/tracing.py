@@ -4,7 +4,8 @@ A chain that is traced walks every call, and each walks past links of its own th
 an attempt where the provider is asked. What ends it is the row that ends the attempt. Where no
 chain is traced, nothing of this is imported.
 
-A tracer is foreign code: one that raises is logged, and costs its spans, never a call.
+A tracer is foreign code: one that raises is logged, and costs what its spans tell, never a call.
+What was begun is ended all the same, and what was current before is so again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Skip
 from fsm_fallback.drivers.link import Link, Way, Within
 from fsm_fallback.providers.classifying import log_fault_of_user
-from fsm_fallback.telemetry.spans import Spans
+from fsm_fallback.telemetry.spans import Spans, context
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -92,7 +93,7 @@ class CallSpans:
         if row.target in FINAL and self._call is not None:
             answered = chain.candidate.name if row.target is S.SUCCEEDED else chain.seen_of
             outcome: str = row.target.value
-            self._made(self._spans.end_call, self._call, outcome, answered, chain.attempts)
+            self._end(self._spans.end_call, self._call, outcome, answered, chain.attempts)
 
     def _end_attempt(self, chain: Chain, row: Row) -> None:
         span, self._attempt = self._attempt, None
@@ -104,7 +105,7 @@ class CallSpans:
         elif row.target is not S.ABANDONED:
             note: Any = chain.notes[-1]
             outcome, fault, usage = note[2].outcome.value, note[2].kind.value, note[7]
-        self._made(self._spans.end_attempt, span, outcome, fault, usage)
+        self._end(self._spans.end_attempt, span, outcome, fault, usage)
 
     # What the links tell --------------------------------------------------------------------
 
@@ -132,8 +133,16 @@ class CallSpans:
         try:
             yield
         finally:
-            if token is not None:
-                self._made(self._spans.detach, span, token)
+            if token is not None and not self._does(self._spans.detach, span, token):
+                self._made(context().detach, token)
+
+    def _end(self, end: Callable[..., None], span: Span, *told: Any) -> None:
+        if not self._does(end, span, *told) and self._made(span.is_recording):
+            self._made(span.end)
+
+    def _does(self, act: Callable[..., None], *args: Any) -> bool:
+        """Whether an act of the tracer came to its end."""
+        return self._made(lambda: (act(*args), True)) is not None
 
     def _made(self, make: Callable[..., Any], *args: Any) -> Any:
         try:

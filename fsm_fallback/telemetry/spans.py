@@ -161,5 +161,12 @@ class Spans:
         span.set_status(self._api.Status(self._api.StatusCode.ERROR, kind))
 
 
+def context() -> Any:
+    """Where OpenTelemetry keeps what is current; it is installed, for there is a span."""
+    from opentelemetry import context as api  # noqa: PLC0415  # an extra
+
+    return api
+
+
 def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}

@@ -611,6 +611,79 @@ def test_a_tracer_that_raises_costs_no_call(sdk, loop, caplog):
     assert SECRET not in caplog.text
 
 
+class RaisingOnce(Spans):
+    """Spans that raise before the nth thing they do, and tell nothing then."""
+
+    def __init__(self, provider, at):
+        super().__init__(provider)
+        self.left = at
+
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if name not in SPAN_ACTS:
+            return found
+
+        def act(*args):
+            self.left -= 1
+            if self.left == 0:
+                raise RuntimeError(SECRET)
+            return found(*args)
+
+        return act
+
+
+SPAN_ACTS = {*(name for name in vars(Spans) if not name.startswith("_"))}
+
+
+class Open(SpanProcessor):
+    """The spans that have begun and not ended."""
+
+    def __init__(self):
+        self.names = []
+
+    def on_start(self, span, parent_context=None):
+        """Note it."""
+        self.names.append(span.name)
+
+    def on_end(self, span):
+        """Forget it."""
+        self.names.remove(span.name)
+
+
+async def read(chain):
+    """The answer of an awaited stream."""
+    pieces = [each async for each in chain.astream(PROMPT)]
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    return "".join(pieces)
+
+
+ASKED = {
+    "call": lambda chain, loop: chain.call(PROMPT),
+    "acall": lambda chain, loop: loop.run(chain.acall, PROMPT),
+    "stream": lambda chain, loop: "".join(chain.stream(PROMPT)),
+    "astream": lambda chain, loop: loop.run(read, chain),
+}
+
+
+@pytest.mark.parametrize("at", range(1, 13))
+@pytest.mark.parametrize("way", ASKED)
+def test_a_tracer_that_raises_leaves_no_span_open_and_none_current(sdk, loop, way, at):
+    """Wherever it does: what was begun is ended, and what was current before is so again."""
+    opened = Open()
+    sdk.provider.add_span_processor(opened)
+    answered = Stream("x") if "stream" in way else "x"
+    chain = FallbackProvider(
+        ScriptedProvider("a", [Overloaded()]),
+        ScriptedProvider("b", [answered]),
+        audit=AuditLog(),
+    )
+    chain.trace(RaisingOnce(sdk.provider, at))
+
+    assert ASKED[way](chain, loop) == "x"
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    assert opened.names == []
+
+
 def test_an_error_of_a_traced_call_keeps_no_cycle(sdk):
     """It goes with the last who holds it, and the prompt with it."""
 
