@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from fsm_fallback.circuit.gates import ACCOUNT
+from fsm_fallback.config.absurdities import absurdities
 from fsm_fallback.config.parts import TEXT, FileConfig, NestedConfig, Path, ProviderConfig
 from fsm_fallback.config.structuring import structured
 from fsm_fallback.config.wording import (
@@ -77,7 +78,14 @@ def draft(tables: Mapping[Any, Any]) -> Draft:
 
     Args:
         tables: As TOML gives them; `None` may stand where a part takes it.
+
+    Raises:
+        ConfigurationError: If they are nested without end, or hold a number beyond 64 bits: then
+            nothing else is looked at.
     """
+    absurd = tuple(map(hidden, absurdities(tables)))
+    if absurd:
+        raise ConfigurationError(absurd)
     problems = list(unknown_keys(set(tables) - set(FILE_KEYS), FILE_KEYS, ()))
     config = FileConfig()
     name = _sound(problems, tables.get("name", config.name), str, ("name",), config.name)

@@ -28,6 +28,7 @@ from fsm_fallback.config.parts import (
     ProviderConfig,
 )
 from fsm_fallback.config.reading import read
+from fsm_fallback.config.wording import hidden
 from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.errors import ConfigurationError
@@ -200,11 +201,11 @@ def environment_problems(drafted: Draft, given: Mapping[str, Any] = _NOTHING) ->
                 f"'fsm-fallback[{package}]'"
             )
         if each.needs_key and not os.environ.get(each.api_key_env):
-            yield (
+            yield hidden(
                 f"{where}.api_key_env is {each.api_key_env!r}, which is not set; set that variable"
             )
         if not URL.or_none().accepts(_url_of(each)):
-            yield (
+            yield hidden(
                 f"{where}.base_url_env is {each.base_url_env!r}, whose value is no URL to use; set "
                 "it to one that begins with http:// or https://, without credentials"
             )
@@ -256,7 +257,7 @@ def _lasting_problems(file: FileConfig, earlier: Made | None) -> Iterator[str]:
     }
     for key, (now, before) in lasting.items():
         if now != before:
-            yield f"{key} is {now!r}, and was {before!r}; leave it, or make a new chain"
+            yield hidden(f"{key} is {now!r}, and was {before!r}; leave it, or make a new chain")
 
 
 def _made_in_code(
@@ -333,7 +334,7 @@ class _Maker:
         try:
             return maker()
         except ConfigurationError as error:
-            self.problems.extend(error.problems)
+            self.problems.extend(map(hidden, error.problems))
             return None
 
 

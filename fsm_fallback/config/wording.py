@@ -1,7 +1,8 @@
 """What is wrong with a part of a file, in words: its path, its value, the remedy.
 
 cattrs gathers what went wrong into a tree; the leaves are told here, each with its path. What looks
-like a key is never shown, wherever it stands.
+like a key is never shown, wherever it stands, and of a string where none should be nothing is, if
+it does not look like a word: it may be a password.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ from fsm_fallback.errors import ConfigurationError
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _MAY_BE_KEY: Final = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|r8|ghp|pplx|AKIA|AIza|ya29|eyJ)[-_.]?[\w.-]{8,}"
+    r"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
+    r"|(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}(?![A-Za-z0-9])"
+    r"|(?<![A-Za-z0-9])[A-Za-z0-9]{32,}(?![A-Za-z0-9])"
+    r"|(?<=Bearer )\S{4,}(?=')|(?<=Basic )\S{4,}(?=')"
 )
+_STRING: Final = re.compile(r"""(?<= is )('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?=; give )""")
+_WORD: Final = re.compile(r"""(['"])(?!(?:[^\d]*\d){5})[\w.:+-]{0,20}\1""")
 _NOT_SHOWN: Final = "(may be a key, not shown)"
 _KEY_WORDS: Final = ("key", "token", "secret", "password")
 
@@ -58,10 +65,10 @@ def told(error: Exception, path: Path = ()) -> Iterator[str]:
     """
     match error:
         case RefusedError():
-            yield hidden(f"{dotted((*path, *error.at))} {error.fact}; give {error.wanted}")
+            yield _worded(f"{dotted((*path, *error.at))} {error.fact}; give {error.wanted}")
         case ConfigurationError():
             for problem in error.problems:
-                yield hidden(_moved(problem, path))
+                yield _worded(_moved(problem, path))
         case ForbiddenExtraKeysError():
             yield from unknown_keys(error.extra_fields, keys_of(error.cl), path)
         case BaseValidationError():
@@ -105,6 +112,18 @@ def dotted(path: Path) -> str:
 def hidden(problem: str) -> str:
     """A problem without anything that looks like a key."""
     return _MAY_BE_KEY.sub(_NOT_SHOWN, problem)
+
+
+def _worded(problem: str) -> str:
+    """A problem with the string that was found only if that looks like a word.
+
+    That is one of 20 characters at most, letters, digits and `_.:+-`, of which 4 are digits at
+    most.
+    """
+    found = _STRING.search(problem)
+    if found is None or (_WORD.fullmatch(found[0]) and hidden(found[0]) == found[0]):
+        return hidden(problem)
+    return hidden(f"{problem[: found.start()]}a string {_NOT_SHOWN}{problem[found.end() :]}")
 
 
 def _moved(problem: str, path: Path) -> str:

@@ -142,7 +142,12 @@ class CallSpans:
 
     def _does(self, act: Callable[..., None], *args: Any) -> bool:
         """Whether an act of the tracer came to its end."""
-        return self._made(lambda: (act(*args), True)) is not None
+
+        def done() -> bool:
+            act(*args)
+            return True
+
+        return self._made(done) is not None
 
     def _made(self, make: Callable[..., Any], *args: Any) -> Any:
         try:

@@ -123,6 +123,12 @@ def test_a_key_that_is_not_set_is_told_by_its_name():
     ]
 
 
+def test_a_key_that_looks_like_the_name_of_a_variable_is_not_shown():
+    """It has none but capitals and digits."""
+    with pytest.raises(ConfigurationError, match=r"may be a key, not shown.*which is not set"):
+        create_fallback_provider({"providers": [{**OPENAI, "api_key_env": "AKIAIOSFODNN7EXAMPLE"}]})
+
+
 def test_a_server_without_keys_needs_none(emulated, create, monkeypatch):
     """`needs_key = false` says so."""
     monkeypatch.delenv("OPENAI_API_KEY")

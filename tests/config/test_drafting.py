@@ -1,7 +1,10 @@
 """What a file may not say: each slip with its path, all of them at once, and never a key."""
 
+import functools
+
 import pytest
 
+from fsm_fallback import ConfigurationError
 from fsm_fallback.config.drafting import draft
 
 KEY = "sk-proj-abcdefghijklmnop0123456789"
@@ -213,6 +216,76 @@ def test_a_key_in_the_file_is_refused_and_never_shown(slip):
     assert "providers[0]." in found
     for secret in (KEY[3:], "AIzaSyD"):
         assert secret not in found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer abcdef0123456789",
+        "5f2b8c1e3c7a4f0e9b571a2b3c4d5e6f",
+        "5f2b8c1e-3c7a-4f0e-9b57-1a2b3c4d5e6f",
+        "correct horse battery",
+        "p4ssw0rd!",
+        "12345",
+        "AKIAIOSFODNN7EXAMPLE",
+        "it\"s quoted's; give ",
+    ],
+)
+@pytest.mark.parametrize("field", ["needs_key", "context_window", "kind"])
+def test_a_string_where_none_should_be_is_not_shown(field, value):
+    """Unless it is short and looks like a word: it may be a password."""
+    (found,) = provider_problems(**{field: value})
+    assert found.startswith(f"providers[0].{field} is a string (may be a key, not shown); give ")
+
+
+@pytest.mark.parametrize("value", ["", "8k", "60", "0.5", "capability_based", "yes", "größer"])
+def test_a_word_where_it_should_not_be_is_shown(value):
+    """It is what somebody looks for."""
+    (found,) = provider_problems(context_window=value)
+    assert found.startswith(f"providers[0].context_window is {value!r}; give ")
+
+
+def holding_itself():
+    """A mapping that is its own `then`."""
+    table = {"kind": "capability_based"}
+    table["then"] = table
+    return table
+
+
+def nested(depth):
+    """A strategy that hands on to another, and so on."""
+    table = "sequential"
+    for _ in range(depth):
+        table = {"kind": "capability_based", "then": table}
+    return table
+
+
+DOUBLED = functools.reduce(lambda inner, _: [inner, inner], range(60), 1)
+DEEP = "nested deeper than 32; take tables or lists out"
+LONG = "a whole number of more than 64 bits; give a smaller one"
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        ({"strategy": holding_itself()}, f"strategy is {DEEP}"),
+        ({"strategy": nested(400)}, f"strategy is {DEEP}"),
+        ({"name": DOUBLED}, f"name is {DEEP}"),
+        ({"deadline": 10**5000}, f"deadline is {LONG}"),
+        ({"breaker": {"window": {"size": -(2**64)}}}, f"breaker.window.size is {LONG}"),
+    ],
+    ids=["holds itself", "then", "doubled", "deadline", "size"],
+)
+def test_what_no_reader_gets_through_is_refused_before_it_is_read(tables, problem):
+    """With its path and a remedy."""
+    with pytest.raises(ConfigurationError) as caught:
+        problems(**tables)
+    assert caught.value.problems == (problem,)
+
+
+def test_the_deepest_strategies_are_read():
+    """Nobody nests so deep."""
+    assert problems(strategy=nested(30)) == []
 
 
 def test_a_key_under_its_own_name_is_answered_with_the_right_one():

@@ -1,5 +1,6 @@
 """What a configuration is read from."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def test_a_mapping_is_taken_as_it_is():
         (b"name = \n", "is no TOML at line 1, column 8 (Invalid value); mend it"),
         (b'a = 1\n\nname = "x" y\n', "is no TOML at line 3, column 12"),
         (b"name = ", "is no TOML at its end (Invalid value); mend it"),
+        (b"a = 1" + b"0" * 5000, "has a number of more than 4300 digits; give one of 64 bits"),
+        (b"a = " + b"[" * 5000, "is nested too deep; take tables or lists out"),
         (b"name = '\xff'", "is no UTF-8 (byte 8); write it as UTF-8"),
     ],
 )
@@ -36,6 +39,30 @@ def test_a_file_that_is_no_toml_is_told_with_the_place(tmp_path, content, proble
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path / "a.toml")
     assert f"a.toml' {problem}" in str(caught.value)
+
+
+def test_the_text_of_a_file_that_is_no_toml_is_not_told(tmp_path):
+    """Neither a key in it, nor with what the error was raised from."""
+    key = "sk-proj-abcdefghijklmnop0123456789"
+    (tmp_path / "a.toml").write_text(f"[{key}]\n[{key}]\n")
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path / "a.toml")
+    assert "(Cannot declare ('(may be a key, not shown)',) twice)" in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    """Editors of Windows write one."""
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfname = 'a'\r\n")
+    assert read(tmp_path / "a.toml") == {"name": "a"}
+
+
+def test_what_is_no_file_is_refused_before_it_is_read(tmp_path):
+    """A pipe that nobody writes to would be read for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ConfigurationError, match="is no regular file; give the path"):
+            read(path)
 
 
 def test_a_file_that_is_not_there_is_told():

@@ -658,9 +658,9 @@ async def read(chain):
 
 
 ASKED = {
-    "call": lambda chain, loop: chain.call(PROMPT),
+    "call": lambda chain, _: chain.call(PROMPT),
     "acall": lambda chain, loop: loop.run(chain.acall, PROMPT),
-    "stream": lambda chain, loop: "".join(chain.stream(PROMPT)),
+    "stream": lambda chain, _: "".join(chain.stream(PROMPT)),
     "astream": lambda chain, loop: loop.run(read, chain),
 }
 
