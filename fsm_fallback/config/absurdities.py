@@ -14,7 +14,8 @@ from fsm_fallback.config.wording import dotted
 DEEPEST: Final = 32
 """How deep tables and lists may lie in each other."""
 
-_LEAST, _MOST = -(2**63), 2**63 - 1  # as in TOML, https://toml.io/en/v1.0.0#integer
+MOST: Final = 2**63 - 1
+"""The greatest whole number, as in TOML: https://toml.io/en/v1.0.0#integer."""
 
 
 def absurdities(tables: Mapping[Any, Any]) -> Iterator[str]:
@@ -30,7 +31,7 @@ def _first_in(value: object, path: Path) -> str | None:
     seen: dict[int, int] = {}
     while left:
         each, at = left.pop()
-        if isinstance(each, int) and not _LEAST <= each <= _MOST:
+        if isinstance(each, int) and not -MOST - 1 <= each <= MOST:
             return f"{dotted(at)} is a whole number of more than 64 bits; give a smaller one"
         if not isinstance(each, (Mapping, list, tuple)) or seen.get(id(each), -1) >= len(at):
             continue  # one that is there twice is looked through once, as deep as it lies

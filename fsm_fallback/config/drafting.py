@@ -204,19 +204,25 @@ def _circles(known: Mapping[str, Entry]) -> Iterator[tuple[str, ...]]:
 
 
 def _weight_problems(config: FileConfig, entries: Sequence[Entry]) -> Iterator[str]:
-    """Weights for nobody, in the strategy of the chain and in those of nested ones."""
+    """Weights for nobody, or all 0, in the strategy of the chain and in those of nested ones."""
     nested = {name for each in entries for name in each.members}
     asked = [each.name for each in entries if each.name is not None and each.name not in nested]
-    yield from _weights_of_nobody(config.chain.strategy, ("strategy",), asked)
+    yield from _weights_in_vain(config.chain.strategy, ("strategy",), asked)
     for each in entries:
         if isinstance(each.config, NestedConfig):
             path = ("providers", each.place, "strategy")
-            yield from _weights_of_nobody(each.config.strategy, path, each.members)
+            yield from _weights_in_vain(each.config.strategy, path, each.members)
 
 
-def _weights_of_nobody(strategy: Strategy, path: Path, asked: Sequence[str]) -> Iterator[str]:
+def _weights_in_vain(strategy: Strategy, path: Path, asked: Sequence[str]) -> Iterator[str]:
     for each, where in strategies_in(strategy, path):
-        for name in getattr(each, "weights", None) or ():
+        weights: Mapping[str, float] = getattr(each, "weights", None) or {}
+        if asked and all(weights.get(name, 1) == 0 for name in asked):
+            yield (
+                f"{dotted((*where, 'weights'))} is 0 for every provider of the chain; give at "
+                "least one a number above 0"
+            )
+        for name in weights:
             if name not in asked:
                 at = dotted((*where, "weights", name))
                 yield f"{at} is the weight of nobody in this chain; {_nearest(name, asked)}"

@@ -1,9 +1,9 @@
 """The JSON Schema of configuration files, for editors: made of the classes and their bounds.
 
-It says what can be said of one value by itself, and of the keys of a table. What takes two values,
-two tables or the machine to judge is for `fsm-fallback check`: names, nesting, a window that is
-smaller than what has to be in it. One thing it says otherwise: to JSON Schema 1.0 is a whole
-number.
+It says what can be said of one value by itself, of the keys of a table, and of waiting, which needs
+a deadline. What else takes two values, two tables or the machine to judge is for `fsm-fallback
+check`: names, nesting, a window that is smaller than what has to be in it. Some things JSON Schema
+has no words for: 1.0 is a whole number to it, -0.0 is 0, and a date may be text.
 
 https://json-schema.org/draft/2020-12/schema
 """
@@ -20,6 +20,7 @@ from typing import Any, Final, get_args, get_origin
 
 import attrs
 
+from fsm_fallback.config.absurdities import MOST
 from fsm_fallback.config.drafting import CHAIN_KEYS
 from fsm_fallback.config.parts import (
     MEMBERS,
@@ -49,6 +50,7 @@ from fsm_fallback.core.bounds import (
     WHOLE,
     Bound,
 )
+from fsm_fallback.core.load_balanced import LEAST_WEIGHT, MOST_WEIGHT
 from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.core.prices import DATE, SOURCE
 from fsm_fallback.core.strategies import Strategy
@@ -67,8 +69,8 @@ _BOUNDS: Final[Mapping[str, Schema]] = {
     SECONDS.wanted: {"type": "number", "exclusiveMinimum": 0},
     WAIT.wanted: {"type": "number", "minimum": 0},
     FACTOR.wanted: {"type": "number", "minimum": 1, "maximum": 1000},
-    COUNT.wanted: {"type": "integer", "minimum": 1},
-    WHOLE.wanted: {"type": "integer", "minimum": 0},
+    COUNT.wanted: {"type": "integer", "minimum": 1, "maximum": MOST},
+    WHOLE.wanted: {"type": "integer", "minimum": 0, "maximum": MOST},
     FLAG.wanted: {"type": "boolean"},
     TEXT.wanted: _TEXT,
     SOURCE.wanted: _TEXT,
@@ -78,6 +80,10 @@ _BOUNDS: Final[Mapping[str, Schema]] = {
     VARIABLE.wanted: {"type": "string", "pattern": VARIABLE_PATTERN},
     DATE.wanted.removesuffix(_OR_NONE): {"type": "string", "format": "date"},
 }
+_NAME: Final[Schema] = {"minLength": 1}
+_WEIGHT: Final[Schema] = {
+    "anyOf": [{"const": 0}, {"type": "number", "minimum": LEAST_WEIGHT, "maximum": MOST_WEIGHT}]
+}
 _AMOUNT: Final[Schema] = {"type": "number", "minimum": 0, "maximum": DEAREST}
 
 
@@ -85,7 +91,11 @@ def schema() -> Schema:
     """The schema of a whole file."""
     chain = _properties(FallbackConfig)
     words = _words(FileConfig)
-    models = {"type": "object", "additionalProperties": _part(ModelEntry)}
+    models = {
+        "type": "object",
+        "propertyNames": _NAME,
+        "additionalProperties": _part(ModelEntry),
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A configuration of fsm-fallback",
@@ -103,6 +113,8 @@ def schema() -> Schema:
         },
         "required": ["providers"],
         "additionalProperties": False,
+        "if": {"properties": {"when_all_open": {"const": "wait"}}, "required": ["when_all_open"]},
+        "then": {"properties": {"deadline": {"type": "number"}}, "required": ["deadline"]},
         "$defs": {
             "strategy": {"anyOf": [{"enum": list(STRATEGIES)}, *_tables(STRATEGIES)]},
             "window": {"oneOf": _tables(WINDOWS)},
@@ -197,7 +209,7 @@ def _of_type(kind: Any) -> Schema:
     if attrs.has(kind):
         return _part(kind)
     if get_origin(kind) is Mapping:
-        return {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
+        return {"type": "object", "propertyNames": _NAME, "additionalProperties": _WEIGHT}
     if get_origin(kind) in (tuple, frozenset):
         element = get_args(kind)[0]
         return {"type": "array", "items": _TEXT if element is str else _part(element)}

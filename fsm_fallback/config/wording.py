@@ -33,7 +33,7 @@ _MAY_BE_KEY: Final = re.compile(
     r"|(?<=Bearer )\S{4,}(?=')|(?<=Basic )\S{4,}(?=')"
 )
 _STRING: Final = re.compile(r"""(?<= is )('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?=; give )""")
-_WORD: Final = re.compile(r"""(['"])(?!(?:[^\d]*\d){5})[\w.:+-]{0,20}\1""")
+_WORD: Final = re.compile(r"""(['"])(?:(?!(?:[^\d]*\d){5})[\w.:+-]{0,20}|\d{4}-\d\d-\d\d)\1""")
 _NOT_SHOWN: Final = "(may be a key, not shown)"
 _KEY_WORDS: Final = ("key", "token", "secret", "password")
 
@@ -118,7 +118,7 @@ def _worded(problem: str) -> str:
     """A problem with the string that was found only if that looks like a word.
 
     That is one of 20 characters at most, letters, digits and `_.:+-`, of which 4 are digits at
-    most.
+    most; or a date.
     """
     found = _STRING.search(problem)
     if found is None or (_WORD.fullmatch(found[0]) and hidden(found[0]) == found[0]):

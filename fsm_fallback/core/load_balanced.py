@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -27,6 +28,7 @@ from fsm_fallback.core.bounds import (
     is_number,
     one_of,
     refuse_problems,
+    shown,
 )
 from fsm_fallback.core.strategies import CallOptions
 from fsm_fallback.core.trail import Candidate, Skip
@@ -40,25 +42,31 @@ LEAST_RATIO: Final = 0.01
 """One that fails always is taken for one that answers one call in a hundred."""
 
 _LEAST_LATENCY: Final = 1e-9
-_LEAST: Final = 1e-9
-_MOST: Final = 1e9
-
-
-def _are_weights(value: object) -> bool:
-    return value is None or (
-        isinstance(value, Mapping)
-        and all(isinstance(name, str) and name for name in value)
-        and all(_is_weight(weight) for weight in value.values())
-    )
+LEAST_WEIGHT: Final = 1e-9
+MOST_WEIGHT: Final = 1e9
 
 
 def _is_weight(value: object) -> bool:
-    return is_number(value) and (value == 0 or _LEAST <= value <= _MOST)
+    return is_number(value) and (value == 0 or LEAST_WEIGHT <= value <= MOST_WEIGHT)
 
 
+_WEIGHT: Final = "0 or a number in [1e-9, 1e9]"
 _WEIGHTS: Final = Bound(
-    _are_weights, "by the names of providers 0 or numbers in [1e-9, 1e9], or None"
+    lambda value: value is None or isinstance(value, Mapping),
+    "by the names of providers 0 or numbers in [1e-9, 1e9], or None",
 )
+
+
+def _weight_problems(weights: object) -> Iterator[str]:
+    """Each name that is none, and each weight out of bounds."""
+    if not isinstance(weights, Mapping):
+        return
+    for name, weight in weights.items():
+        where = f"LoadBalanced.weights[{shown(name)}]"
+        if not isinstance(name, str) or not name:
+            yield f"{where} is the weight of no name; give it the name of a provider"
+        if not _is_weight(weight):
+            yield f"{where} is {shown(weight)}; give {_WEIGHT}"
 
 
 def _kept(weights: Mapping[str, float] | None) -> Mapping[str, float] | None:
@@ -93,7 +101,7 @@ class LoadBalanced:
     slow_start: float = bounded(WAIT, 30.0)
 
     def __attrs_post_init__(self) -> None:
-        refuse_problems(bound_problems(self))
+        refuse_problems(chain(bound_problems(self), _weight_problems(self.weights)))
 
     def order(
         self,

@@ -283,6 +283,24 @@ def test_what_no_reader_gets_through_is_refused_before_it_is_read(tables, proble
     assert caught.value.problems == (problem,)
 
 
+def test_weights_that_are_all_0_are_refused():
+    """Of the chain and of a chain within, as those who make them do."""
+    balanced = {"kind": "load_balanced", "weights": {"a": 0}}
+    words = "weights is 0 for every provider of the chain; give at least one a number above 0"
+    assert problems(strategy=balanced) == [f"strategy.{words}"]
+    entries = [CODE, {**chain("c", "a"), "strategy": balanced}]
+    assert problems(providers=entries) == [f"providers[1].strategy.{words}"]
+    assert problems(strategy=balanced, providers=[CODE, {**CODE, "name": "b"}]) == []
+
+
+def test_a_wrong_weight_is_told_by_its_name():
+    """And nothing of the others."""
+    balanced = {"kind": "load_balanced", "weights": {"a": -1}}
+    assert problems(strategy=balanced) == [
+        "strategy.weights['a'] is -1; give 0 or a number in [1e-9, 1e9]"
+    ]
+
+
 def test_the_deepest_strategies_are_read():
     """Nobody nests so deep."""
     assert problems(strategy=nested(30)) == []

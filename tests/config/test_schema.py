@@ -109,6 +109,16 @@ FILES = [
     {"providers": [CODE, {"name": "c", "kind": "chain", "providers": ["a"]}]},
     {"providers": [CODE, {"name": "c", "kind": "chain", "providers": []}]},
     {"providers": [CODE, {"name": "c", "kind": "chain"}]},
+    {"providers": [CODE], "when_all_open": "wait"},
+    {"providers": [CODE], "when_all_open": "wait", "deadline": None},
+    {"providers": [CODE], "when_all_open": "wait", "deadline": 5},
+    {"providers": [CODE], "when_all_open": "fail"},
+    {"providers": [CODE], "models": {"": {}}},
+    *(
+        {"providers": [CODE], "strategy": {"kind": "load_balanced", "weights": weights}}
+        for weights in (None, {}, {"a": 1}, {"a": 1e-9}, {"a": 1e-10}, {"a": 1e10}, {"a": -1})
+    ),
+    {"providers": [CODE], "strategy": {"kind": "load_balanced", "weights": {"": 1}}},
     {"providers": []},
     {},
 ]
@@ -125,7 +135,8 @@ def test_schema_and_check_agree_on_a_file(file):
     [
         {"providers": [CODE, CODE]},
         {"providers": [{"name": "c", "kind": "chain", "providers": ["zz"]}]},
-        {"providers": [CODE], "when_all_open": "wait"},
+        {"providers": [{**CODE, "name": "account:a"}]},
+        {"providers": [CODE], "strategy": {"kind": "load_balanced", "weights": {"a": 0}}},
         {"providers": [CODE], "breaker": {"minimum_calls": 101}},
         {"providers": [CODE], "breaker": {"minimum_calls": 1.0}},
         {"providers": [CODE], "deadline": math.inf},
