@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from fsm_fallback.providers.chat import ChatMessage, ChatRequest, Finish, Image
 from fsm_fallback.providers.chat_clients import Sdk
-from fsm_fallback.providers.chat_provider import ChatProvider, Dialect, Said
+from fsm_fallback.providers.chat_provider import ChatProvider, Dialect, Said, finish_of
 from fsm_fallback.providers.shapes import fields_of
 
-_FINISH: Final[dict[object, Finish]] = {
+_FINISH: Final[dict[str, Finish]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -119,8 +119,8 @@ def _read(native: object) -> Said:
     content = fields.get("content")
     blocks = [fields_of(block) for block in content] if isinstance(content, list) else []
     text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
-    finish = _FINISH.get(fields.get("stop_reason"), "other")
-    return Said(text, finish, any(block.get("type") not in _SILENT for block in blocks))
+    finish = finish_of(_FINISH, fields.get("stop_reason"))
+    return Said(text, finish, any(str(block.get("type")) not in _SILENT for block in blocks))
 
 
 def _read_item(item: object) -> tuple[str, Finish | None]:
@@ -131,7 +131,7 @@ def _read_item(item: object) -> tuple[str, Finish | None]:
             return str(delta.get("text") or ""), None
         case "message_delta":
             reason = delta.get("stop_reason")
-            return "", _FINISH.get(reason, "other") if reason else None
+            return "", finish_of(_FINISH, reason) if reason else None
         case _:
             return "", None
 

@@ -39,6 +39,11 @@ class Said(NamedTuple):
     acts: bool
 
 
+def finish_of(words: Mapping[str, Finish], said: object) -> Finish:
+    """Why an answer ended, in our words; whatever a server may say, there is one."""
+    return words.get(said, "other") if isinstance(said, str) else "other"
+
+
 @attrs.frozen(kw_only=True)
 class Dialect:
     """How one SDK is asked and its answers are read.

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from fsm_fallback.providers.chat import ChatMessage, ChatRequest, Finish, Image
 from fsm_fallback.providers.chat_clients import Sdk
-from fsm_fallback.providers.chat_provider import ChatProvider, Dialect, Said
+from fsm_fallback.providers.chat_provider import ChatProvider, Dialect, Said, finish_of
 from fsm_fallback.providers.shapes import NO_FIELDS, Fields, fields_of, has_any
 
-_FINISH: Final[dict[object, Finish]] = {
+_FINISH: Final[dict[str, Finish]] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool_calls",
@@ -120,7 +120,7 @@ def _part(part: str | Image) -> dict[str, Any]:
 def _read(native: object) -> Said:
     choice = _first_choice(native)
     message = fields_of(choice.get("message"))
-    finish = _FINISH.get(choice.get("finish_reason"), "other")
+    finish = finish_of(_FINISH, choice.get("finish_reason"))
     return Said(_text(message), finish, has_any(message, _ACTS))
 
 
@@ -129,7 +129,7 @@ def _read_item(item: object) -> tuple[str, Finish | None]:
     if choice.get("index"):  # of several answers the first
         return "", None
     reason = choice.get("finish_reason")
-    return _text(fields_of(choice.get("delta"))), _FINISH.get(reason, "other") if reason else None
+    return _text(fields_of(choice.get("delta"))), finish_of(_FINISH, reason) if reason else None
 
 
 def _first_choice(native: object) -> Fields:

@@ -72,6 +72,7 @@ def test_a_limit_is_always_sent(anthropic_chat):
         ("refusal", "content_filter"),
         ("pause_turn", "other"),
         (None, "other"),
+        (["end_turn"], "other"),
     ],
 )
 def test_the_finish_is_in_neutral_words(anthropic_chat, told, finish):

@@ -13,8 +13,15 @@ import anthropic
 import openai
 import pytest
 
-from fsm_fallback import AllProvidersFailed, ConfigurationError, FallbackProvider, Price
+from fsm_fallback import (
+    AllProvidersFailed,
+    ConfigurationError,
+    FallbackProvider,
+    Price,
+    RequestRejected,
+)
 from fsm_fallback.chat import ChatRequest, UnusableReply
+from fsm_fallback.core.outcome import FaultKind
 from fsm_fallback.testing import Reply, Status
 from tests.providers.chat_stage import ADAPTERS, KEY, MODEL
 
@@ -138,6 +145,18 @@ class TestClients:
             with plain_chat.adapter(client=client, base_url=None) as adapter:
                 assert adapter.call("Why?").provider == "first"
             assert not client.is_closed()
+
+    def test_a_client_that_was_closed_is_no_fault_of_its_provider(self, plain_chat):
+        """Both SDKs say "connection error", and httpx, of which they raise it, what it was."""
+        client = client_of(plain_chat)
+        adapter = plain_chat.adapter(client=client, base_url=None)
+        chain = FallbackProvider(adapter, audit="off")
+        client.close()
+        with pytest.raises(RequestRejected) as caught:
+            chain.call("Why?")
+        assert caught.value.trail[-1].fault.kind is FaultKind.CALLER
+        assert chain.breaker(adapter.name).snapshot().failure_ratio is None
+        assert chain.metrics()[adapter.name].faults == {"caller": 1}
 
     def test_a_stand_in_for_a_client_is_used_as_it_is(self, plain_chat):
         """Whatever keywords it takes; what retries, and cannot be remembered, is warned of."""

@@ -116,6 +116,7 @@ def test_a_stream_asks_for_its_usage(openai_chat):
         ("content_filter", "content_filter"),
         ("eos", "other"),
         (None, "other"),
+        (["stop"], "other"),
     ],
 )
 def test_the_finish_is_in_neutral_words(openai_chat, told, finish):
