@@ -13,7 +13,14 @@ from fsm_fallback.core.bounds import Bound, shown
 from fsm_fallback.core.metrics import BUCKETS, Durations
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.telemetry.fields import NAMESPACE
-from fsm_fallback.telemetry.readings import HISTOGRAMS, METRICS, Histogram, Metric, Reading
+from fsm_fallback.telemetry.readings import (
+    HISTOGRAMS,
+    METRICS,
+    Histogram,
+    Metric,
+    Reading,
+    utf8,
+)
 from fsm_fallback.telemetry.sources import Source, Sources
 
 if TYPE_CHECKING:
@@ -92,12 +99,12 @@ class PrometheusCollector:
         for metric in METRICS:
             family = self._family(metric)
             for labels, value in metric.read(reading):
-                family.add_metric(labels, value)
+                family.add_metric(utf8(labels), value)
             yield family
         for histogram in HISTOGRAMS:
             spread = self._histogram(histogram)
             for labels, durations in histogram.read(reading):
-                spread.add_metric(labels, _buckets(durations), durations.total)
+                spread.add_metric(utf8(labels), _buckets(durations), durations.total)
             yield spread
 
     def _family(self, metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:

@@ -97,10 +97,15 @@ class Reading:
             yield (name,), snapshot.in_flight
 
     def call_durations(self) -> Iterator[Spread]:
-        """How long the attempts behind a breaker took."""
+        """How long the attempts behind a breaker took; of two of one name the first, as above."""
+        told: set[str] = set()
         for chain, provider, metrics in self._providers:
+            name = f"{chain}/{provider}"
+            if name in told:
+                continue
+            told.add(name)
             for outcome, durations in metrics.durations.items():
-                yield (f"{chain}/{provider}", outcome), durations
+                yield (name, outcome), durations
 
     # Chains ---------------------------------------------------------------------------------
 
@@ -140,6 +145,11 @@ class Reading:
         for chain, provider, metrics in self._providers:
             if metrics.cost is not None:
                 yield (chain, provider), float(metrics.cost)
+
+
+def utf8(labels: Labels) -> Labels:
+    """Labels that can be written as UTF-8: half of a surrogate pair would break all the rest."""
+    return tuple(each.encode(errors="backslashreplace").decode() for each in labels)
 
 
 @attrs.frozen(kw_only=True)

@@ -13,7 +13,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from fsm_fallback.core.bounds import Bound, is_number, shown
 from fsm_fallback.errors import ConfigurationError
@@ -51,9 +51,11 @@ class LatencySketches:
     milliseconds. Providers of one name in several chains share a sketch.
 
     Safe in threads. It may be pickled; what comes back has all that was seen, and hears no chain.
+    A chain does not keep it, nor it a chain: hold it for as long as it is to hear, and `close` it,
+    or leave its block, when it has heard enough.
 
     Args:
-        chains: Whom to hear; they are not kept alive.
+        chains: Whom to hear.
         relative_accuracy: A quantile is off by this part of itself at most, in (0, 1).
 
     Raises:
@@ -86,8 +88,20 @@ class LatencySketches:
         self._lock = Lock()
         self._chains = tuple(map(weakref.ref, chains))
         _ALL.add(self)
-        for chain in chains:
-            chain.on_durations(self.hear)
+        self._ears = tuple(_Ear(self, chain) for chain in chains)
+
+    def close(self) -> None:
+        """Take in what is pending and hear no more; what was seen may be read. Idempotent."""
+        self._catch_up()
+        ears, self._ears, self._chains = self._ears, (), ()
+        for ear in ears:
+            ear.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def hear(self, provider: str, outcome: str, durations: tuple[float, ...]) -> None:
         """Take in durations, in seconds; what a chain does, and others may. Waits for nobody."""
@@ -188,6 +202,31 @@ class LatencySketches:
         self._take_in_locked()
         for key, sketch in taken.items():
             self._sketch_locked(key).merge(sketch)
+
+
+class _Ear:
+    """Hears a chain for sketches, which it does not keep alive; it leaves when they are gone."""
+
+    __slots__ = ("_chain", "_sketches")
+
+    def __init__(self, sketches: LatencySketches, chain: TimedChain) -> None:
+        self._sketches = weakref.ref(sketches)
+        self._chain = weakref.ref(chain)
+        chain.on_durations(self)
+
+    def __call__(self, provider: str, outcome: str, durations: tuple[float, ...]) -> None:
+        sketches = self._sketches()
+        if sketches is None:
+            self.close()
+        else:
+            sketches.hear(provider, outcome, durations)
+
+    def close(self) -> None:
+        """Be told no more."""
+        chain: Any = self._chain()
+        made = getattr(chain, "_made", None)  # users have no such listeners to take away
+        if made is not None:
+            made.meters.remove_listener(self)
 
 
 _ALL: Final[weakref.WeakSet[LatencySketches]] = weakref.WeakSet()

@@ -269,6 +269,30 @@ def test_a_breaker_that_a_reload_made_is_told_of():
     assert moves_of(scraped(collector)) == {"chat/openai": 2}
 
 
+def test_a_breaker_that_a_reload_put_under_a_taken_name_is_left_out():
+    """`x` with `y/b` is spelt as `x/y` with `b`; two samples of one name are none."""
+    one = FallbackProvider(ScriptedProvider("a", []), name="x", audit="off")
+    other = FallbackProvider(ScriptedProvider("b", ["hi"]), name="x/y", audit="off")
+    collector = PrometheusCollector(one, other)
+    one.reload(one.config, providers=[ScriptedProvider("y/b", ["hi", "hi"])])
+    one.call(PROMPT)
+    one.call(PROMPT)
+    other.call(PROMPT)
+    names = [each.rpartition(" ")[0] for each in exposed(collector).splitlines()]
+    labels = {"breaker": "x/y/b", "outcome": "success"}
+
+    assert len(set(names)) == len(names)
+    assert scraped(collector)[sample("breaker_call_duration_seconds_count", labels)] == 2
+
+
+def test_a_name_that_is_no_utf8_is_escaped():
+    """Half of a surrogate pair would break the whole scrape."""
+    chain = FallbackProvider(ScriptedProvider("\ud800", ["hi"]), name="x", audit="off")
+    chain.call(PROMPT)
+
+    assert 'breaker="x/\\\\ud800"' in exposed(PrometheusCollector(chain))
+
+
 # Breakers and registries ----------------------------------------------------------------------
 
 

@@ -215,3 +215,35 @@ def test_nothing_is_lost_where_threads_crowd():
         each.join()
 
     assert sketches.counts() == {("openai", "success"): 8 * 200 * 2}
+
+
+def test_sketches_that_nobody_holds_are_let_go():
+    """The chain tells those that are left; each day may have its own."""
+    chain = FallbackProvider(ScriptedProvider("a", ["x"] * 4), audit="off")
+    days = []
+    for _ in range(3):
+        today = LatencySketches(chain)
+        chain.call("hi")
+        days.append(weakref.ref(today))
+        del today
+    gc.collect()
+    last = LatencySketches(chain)
+    chain.call("hi")
+
+    assert [day() for day in days] == [None] * 3
+    assert last.counts()["a", "success"] <= 4
+    assert len(chain._made.meters._listeners) == 1
+
+
+def test_sketches_that_are_closed_keep_what_they_have_seen():
+    """All up to then, and nothing after it."""
+    chain = FallbackProvider(ScriptedProvider("a", ["x"] * 3), audit="off")
+    with LatencySketches(chain) as today:
+        chain.call("hi")
+        chain.call("hi")
+    chain.call("hi")
+    chain.metrics()
+    today.close()
+
+    assert today.counts() == {("a", "success"): 2}
+    assert chain._made.meters._listeners == ()
