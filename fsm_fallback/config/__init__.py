@@ -56,7 +56,7 @@ def create_fallback_provider(
     """
     from fsm_fallback.config.making import Means, make, rereading, wiring_of  # noqa: PLC0415  # with it comes cattrs
 
-    means = Means(clock=clock, sample=sample)
+    means = Means(clock=clock, sample=sample, has_audit=audit is not None)
     made = make(config, providers, means=means)
     chain: FallbackProvider[..., Any] = FallbackProvider(
         *made.providers,

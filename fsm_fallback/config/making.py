@@ -93,14 +93,22 @@ class Made:
 
 @attrs.frozen(kw_only=True)
 class Means:
-    """What nested chains share with the one around them."""
+    """What the program gave a chain beside its configuration.
+
+    Attributes:
+        clock: Shared with nested chains.
+        sample: As above.
+        has_audit: Whether it said itself what is recorded, so that the configuration does not.
+    """
 
     clock: Callable[[], float] = time.monotonic
     sample: Callable[[], float] | None = None
+    has_audit: bool = False
 
-    def arguments(self) -> dict[str, Any]:
-        """As arguments of a `FallbackProvider`."""
-        return {key: each for key, each in attrs.asdict(self).items() if each is not None}
+    def shared(self) -> dict[str, Any]:
+        """What nested chains have of it, as arguments of a `FallbackProvider`."""
+        shared = {"clock": self.clock, "sample": self.sample}
+        return {key: each for key, each in shared.items() if each is not None}
 
 
 def make(
@@ -116,7 +124,7 @@ def make(
         providers: The objects the program gives: a mapping by name, or a sequence of them; None for
             those it gave earlier.
         earlier: What this chain is made of now; equal parts of it are kept.
-        means: What nested chains share with the one around them.
+        means: What the program gave beside; of it nested chains share clock and sample.
 
     Raises:
         ConfigurationError: With every problem; nothing has been started.
@@ -132,7 +140,7 @@ def make(
         given = {name: each for name, each in given.items() if name in names}
     problems += stranger_problems(drafted, given)
     problems += environment_problems(drafted, given)
-    problems += _lasting_problems(drafted.config, earlier)
+    problems += _lasting_problems(drafted.config, earlier, means or Means())
     if problems:
         raise ConfigurationError(problems)
     file = drafted.config
@@ -247,14 +255,13 @@ def _by_name(problems: list[str], providers: Sequence[Any]) -> Iterator[tuple[st
             yield name, each
 
 
-def _lasting_problems(file: FileConfig, earlier: Made | None) -> Iterator[str]:
+def _lasting_problems(file: FileConfig, earlier: Made | None, means: Means) -> Iterator[str]:
     """What no reload changes: who a chain is in its log, and what the log records."""
     if earlier is None or earlier.file is None:
         return
-    lasting = {
-        "name": (file.name, earlier.name),
-        "audit": (file.chain.audit, earlier.config.audit),
-    }
+    lasting = {"name": (file.name, earlier.name)}
+    if not means.has_audit:
+        lasting["audit"] = (file.chain.audit, earlier.config.audit)
     for key, (now, before) in lasting.items():
         if now != before:
             yield hidden(f"{key} is {now!r}, and was {before!r}; leave it, or make a new chain")
@@ -326,8 +333,15 @@ class _Maker:
             strategy=entry.strategy,
             attempt_timeout=entry.attempt_timeout,
         )
-        recipe = (entry, config, self._file.models, *map(_Only, members))
-        more = {**wiring_of(self._file, self._given), **self._means.arguments()}
+        wiring = wiring_of(self._file, self._given)
+        recipe = (
+            entry,
+            config,
+            self._file.models,
+            wiring.get("describe"),
+            *map(_Only, members),
+        )
+        more = {**wiring, **self._means.shared()}
         return recipe, lambda: FallbackProvider(*members, config=config, name=entry.name, **more)
 
     def _made(self, maker: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from fsm_fallback import ConfigurationError, FallbackConfig, FallbackProvider
+from fsm_fallback import AuditLog, ConfigurationError, FallbackConfig, FallbackProvider
 from fsm_fallback.config import create_fallback_provider
 from fsm_fallback.config.making import Means, make, rereading
 from fsm_fallback.testing import ScriptedProvider
@@ -113,6 +113,24 @@ def test_what_a_log_knows_a_chain_by_is_not_reloaded(key, value):
     before = make(FILE)
     with pytest.raises(ConfigurationError, match=f"{key} is '{value}', and was "):
         make({**FILE, key: value}, earlier=before)
+
+
+def test_what_is_recorded_may_change_in_a_file_that_does_not_decide_it(create):
+    """A log that was given decides."""
+    file = {"providers": [{"name": "a", "kind": "code"}]}
+    log = AuditLog()
+    llm = create(file, providers=[ScriptedProvider("a")], audit=log)
+    llm.reload({**file, "audit": "full"})
+    assert (llm.audit, llm.config.audit) == (log, "full")
+
+
+def test_a_chain_within_is_made_anew_if_its_calls_are_described_otherwise():
+    """Who gives the last adapter of a file may call it with anything."""
+    file = {"providers": [CLAUDE, {**INNER, "providers": ["own"]}, {"name": "own", "kind": "code"}]}
+    own = ScriptedProvider("own")
+    before = make(file, [own])
+    after = make(file, [own, ScriptedProvider("claude")], earlier=before)
+    assert kept(before, after) == {"own"}
 
 
 def test_a_configuration_in_code_keeps_the_providers_given():
