@@ -28,7 +28,6 @@ from fsm_fallback.core.strategies import (
 )
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.link import WAYS, Way
-from fsm_fallback.drivers.linking import ways_of
 from fsm_fallback.wiring import Wiring
 
 
@@ -51,7 +50,7 @@ def explained(wiring: Wiring, options: CallOptions) -> str:
 
 def _order(wiring: Wiring, options: CallOptions, now: float) -> Iterator[str]:
     """Whom a call would ask now, in which order, and why."""
-    possible = ways_of(wiring.providers)
+    possible = wiring.ways
     way: Way | None = next((each for each in WAYS if each in possible), None)
     said = _said(options)
     if way is None:

@@ -41,7 +41,6 @@ from fsm_fallback.drivers import sync
 from fsm_fallback.drivers.delivery import Delivery
 from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import NO_LIMIT, Way, Within
-from fsm_fallback.drivers.linking import ways_of
 from fsm_fallback.drivers.meters import DurationListener
 from fsm_fallback.drivers.sync_stream import stream as plain_stream
 from fsm_fallback.drivers.walk import Describe, Walk
@@ -317,7 +316,7 @@ class FallbackProvider(Generic[P, T_co]):
     @property
     def ways(self) -> frozenset[Way]:
         """The ways this chain can be called in; no streams where `accept` judges whole answers."""
-        return ways_with(self._accept, self.name, ways_of(self._made.wiring.providers))
+        return ways_with(self._accept, self.name, self._made.wiring.ways)
 
     def breaker(self, name: str) -> CircuitBreaker:
         """The breaker of a provider; that of an account under `"account:..."`.
@@ -354,9 +353,13 @@ class FallbackProvider(Generic[P, T_co]):
     def on_durations(self, listener: DurationListener) -> None:
         """Call `listener(provider, outcome, durations)` with the seconds of attempts, in batches.
 
-        Up to about 1,000 answers wait until somebody reads the metrics. One that raises is logged.
+        Up to a few hundred wait until somebody reads the metrics. One that raises is logged.
         """
         self._made.meters.add_listener(listener)
+
+    def off_durations(self, listener: DurationListener) -> None:
+        """Call a listener no more; one that was not called is none."""
+        self._made.meters.remove_listener(listener)
 
     def trace(self, spans: Spans | None) -> None:
         """Have calls make spans from now on, of copies with other options too; None for no more.

@@ -30,7 +30,7 @@ from fsm_fallback.core.strategies import CallOptions, Strategy, strategies_in
 from fsm_fallback.drivers.budget import RetryBudget
 from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import Way
-from fsm_fallback.drivers.linking import info_of, largest_window, links_of
+from fsm_fallback.drivers.linking import info_of, largest_window, links_of, ways_of
 from fsm_fallback.drivers.meters import Meters
 from fsm_fallback.drivers.walk import Describe, Walk
 from fsm_fallback.errors import ConfigurationError
@@ -59,6 +59,7 @@ class Wiring:
         circuits: The breakers, by name.
         gates: What is asked for leave to call, by provider.
         budget: Of retries.
+        ways: The ways all providers can be called in.
         can_be_cut: Whether every attempt ends with its limit.
         context_window: The tokens the largest of the models takes.
     """
@@ -75,6 +76,7 @@ class Wiring:
     circuits: dict[str, CircuitBreaker]
     gates: Gates
     budget: RetryBudget
+    ways: frozenset[Way]
     can_be_cut: bool
     context_window: int | None
 
@@ -241,6 +243,7 @@ class Plan:
             circuits=circuits,
             gates=gates,
             budget=RetryBudget(self.config.retry),
+            ways=ways_of(self.providers),
             can_be_cut=all(map(can_be_cut, self.providers)),
             context_window=largest_window(infos.values()),
         )

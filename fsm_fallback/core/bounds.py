@@ -70,11 +70,16 @@ def bounded(bound: Bound, default: Any) -> Any:
     return attrs.field(default=default, metadata={"bound": bound})
 
 
+_MOST_SHOWN: Final = 10**40  # a longer one says nothing, and Python itself shows only so many
+
+
 def shown(value: object) -> str:
     """A value as a message may show it: words and numbers, of anything else only the type.
 
     What stands in the wrong place may be a table of settings, keys among them.
     """
+    if isinstance(value, int) and not -_MOST_SHOWN < value < _MOST_SHOWN:
+        return f"a whole number of {value.bit_length()} bits"
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value)
     return f"a {value.__name__} class" if isinstance(value, type) else f"a {type(value).__name__}"

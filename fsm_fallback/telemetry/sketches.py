@@ -224,9 +224,8 @@ class _Ear:
     def close(self) -> None:
         """Be told no more."""
         chain: Any = self._chain()
-        made = getattr(chain, "_made", None)  # users have no such listeners to take away
-        if made is not None:
-            made.meters.remove_listener(self)
+        if chain is not None:
+            chain.off_durations(self)
 
 
 _ALL: Final[weakref.WeakSet[LatencySketches]] = weakref.WeakSet()

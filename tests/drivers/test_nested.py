@@ -409,3 +409,12 @@ class TestStreams:
         assert (clock(), a.closings) == (10.0, [1])
         assert inner.breaker("a").snapshot().in_flight == 0
         assert outer.breaker("inner").snapshot().in_flight == 0
+
+
+def test_chains_may_lie_forty_deep_in_each_other():
+    """What each can do is found out once, when it is made."""
+    chain = provider("leaf")(lambda prompt: prompt)
+    for depth in range(40):
+        chain = FallbackProvider(chain, name=f"chain-{depth}")
+    assert chain.call("why") == "why"
+    assert chain.ways == {"call", "acall"}
