@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from fsm_fallback.cli import spec
-from fsm_fallback.core.chain import Chain
-from fsm_fallback.core.chain_rows import CHAIN
+from fsm_fallback.core.breaker import Breaker
+from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.spec.mutants import mutants_of
 
 TABLE = """
@@ -100,12 +100,12 @@ def test_what_the_audit_says_stands_beside_the_verdicts(run, theirs):
 
 @pytest.fixture
 def bite(monkeypatch, tmp_path):
-    """Run `bite` on the chain, with the mutants named alone; `make bite` runs all there are."""
+    """Run `bite` on the breaker, with the mutants named alone; `make bite` runs all there are."""
 
     def bite(*ids, reasons=None):
-        few = [mutant for mutant in mutants_of(CHAIN, Chain) if mutant.id in ids]
+        few = [mutant for mutant in mutants_of(BREAKER, Breaker) if mutant.id in ids]
         monkeypatch.setattr("fsm_fallback.spec.bite.mutants_of", lambda *_: iter(few))
-        arguments = ["fsm_fallback.core.chain:CHAIN"]
+        arguments = ["fsm_fallback.core.breaker:BREAKER"]
         if reasons is not None:
             (tmp_path / "equal.toml").write_text(f'["{arguments[0]}"]\n{reasons}\n')
             arguments += ["--equivalent", str(tmp_path / "equal.toml")]
@@ -115,8 +115,8 @@ def bite(monkeypatch, tmp_path):
     return bite
 
 
-KILLED = "answer in calling: leads to failed"
-EQUAL = "fault in calling [rejected]: after [retryable]"
+KILLED = "fail in closed [tripped]: leads to half_open"
+EQUAL = "fail in half_open [healed]: after [relapsed]"
 
 
 def test_bite_tells_what_became_of_the_mutants(bite):
@@ -124,7 +124,7 @@ def test_bite_tells_what_became_of_the_mutants(bite):
     code, lines = bite(KILLED, EQUAL)
     came_to = "2 mutants, 1 killed, 1 equal, 0 survived (the audit alone refuses 0)"
     assert code == 0
-    assert lines == [f"fsm_fallback.core.chain:CHAIN: {came_to}", f"  equal  {EQUAL}"]
+    assert lines == [f"fsm_fallback.core.breaker:BREAKER: {came_to}", f"  equal  {EQUAL}"]
 
 
 def test_bite_wants_a_reason_for_each_that_is_equal(bite):
