@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypedDict
 
@@ -25,7 +25,7 @@ from fsm_fallback.providers.protocol import CALLS, slot_of
 from fsm_fallback.providers.protocol import calling_problems as calling_problems_of
 from fsm_fallback.providers.reading import AUTO
 from fsm_fallback.telemetry import AuditLog
-from fsm_fallback.wiring import Plan
+from fsm_fallback.wiring import Plan, several
 
 
 class Parameters(TypedDict, total=False):
@@ -38,8 +38,8 @@ class Parameters(TypedDict, total=False):
     audit: str | AuditLog | None
     accept: Accept | None
     describe: Describe | None
-    prices: PriceSource | None
-    capabilities: CapabilitySource | None
+    prices: PriceSource | Sequence[PriceSource] | None
+    capabilities: CapabilitySource | Sequence[CapabilitySource] | None
     name: str
 
 
@@ -143,12 +143,16 @@ def source_problems(plan: Plan) -> Iterator[str]:
             f"FallbackProvider.describe is {shown(describe)}; give a function of a call's "
             "arguments that returns CallOptions, or None"
         )
-    for name, source, method in (
-        ("prices", plan.prices, "price"),
-        ("capabilities", plan.capabilities, "capabilities"),
+    for name, sources, method in (
+        ("prices", several(plan.prices), "price"),
+        ("capabilities", several(plan.capabilities), "capabilities"),
     ):
-        if source is not None and not callable(getattr(source, method, None)):
-            yield f"FallbackProvider.{name} is {shown(source)}; give an object with {method}()"
+        for source in sources:
+            if not callable(getattr(source, method, None)):
+                yield (
+                    f"FallbackProvider.{name} is {shown(source)}; give an object with {method}(), "
+                    "or several in a list"
+                )
 
 
 def strategy_problems(plan: Plan) -> Iterator[str]:

@@ -19,11 +19,14 @@ from fsm_fallback.core.health import ProviderHealth
 from fsm_fallback.core.load_balanced import LoadBalanced
 from fsm_fallback.core.strategies import (
     CONTEXT_WINDOW,
+    INPUT_TOKENS,
     MAX_COST,
+    OUTPUT_TOKENS,
     CallOptions,
     CapabilityBased,
     Sequential,
     Strategy,
+    sizes,
     strategies_in,
 )
 from fsm_fallback.core.trail import Candidate, Skip
@@ -99,7 +102,7 @@ def _lacking(wiring: Wiring, skip: Skip, options: CallOptions) -> str:
     if skip.reason == CONTEXT_WINDOW:
         return f"its context window of {info.context_window} is too small for {options.tokens}"
     if skip.reason == MAX_COST and info.price is not None and options.max_cost is not None:
-        cost = info.price.cost(options.input_tokens or 0, options.output_tokens or 0)
+        cost = info.price.cost(*sizes(options, (INPUT_TOKENS, OUTPUT_TOKENS)))
         return f"it would cost {_usd(cost)}, and may cost {_usd(options.max_cost)}"
     return f"it lacks {skip.reason!r}"
 
@@ -234,7 +237,11 @@ def _by_balance(
     yield f"weight {weight:g}" if weight else "weight 0, so asked last"
     if strategy.by == "latency":
         latency = each.latency(now)
-        yield "not measured yet" if latency is None else f"weighed at {latency:.3g} s"
+        yield (
+            "not measured yet"
+            if latency is None
+            else f"weighed at {_seconds(latency)}, its failures in it"
+        )
         yield from _by_ratio(each, now)
     if strategy.by != "weight":
         yield f"{each.in_flight} in flight"
@@ -296,14 +303,21 @@ def _provider(wiring: Wiring, each: Any) -> Iterator[str]:
         yield from (f"  | {line}".rstrip() for line in each.explain().splitlines())
 
 
+_A_MOMENT = 0.001
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= _A_MOMENT else "a millisecond"
+
+
 def _pace(health: ProviderHealth) -> str:
     if health.success_ratio is None and health.last_fault is None:
         return "not asked yet"
     parts = []
     if health.success_ratio is not None:
         parts.append(f"{health.success_ratio:.0%} of its latest attempts were answered")
-    if health.latency is not None and health.p50 is not None:  # failures alone are no answers
-        parts.append(f"lately in {health.latency:.3g} s")
+    if health.p50 is not None and health.p95 is not None:
+        parts.append(f"half within {_seconds(health.p50)}, 95 of 100 within {_seconds(health.p95)}")
     if health.last_fault is not None and health.last_fault_age is not None:
         parts.append(f"last fault {health.last_fault}, {health.last_fault_age:.1f} s ago")
     if health.consecutive_failures:

@@ -10,7 +10,15 @@ import itertools
 import random
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -84,9 +92,9 @@ class FallbackProvider(Generic[P, T_co]):
         describe: Tells from the arguments of a call what it needs and how large it is, as
             `CallOptions`; what `options` says of that wins. One that raises is logged, and has
             told nothing.
-        prices: What models cost whose providers do not say. Where a price is known, tokens and
-            costs are counted.
-        capabilities: What models can do, and how much they take, whose providers do not say.
+        prices: What models cost whose providers do not say; of several sources the first that
+            knows. Where a price is known, tokens and costs are counted.
+        capabilities: What models can do, and take, whose providers do not say; as above.
         name: The chain's name in records; its breakers are `name/provider` there.
 
     Raises:
@@ -145,8 +153,8 @@ class FallbackProvider(Generic[P, T_co]):
         audit: str | AuditLog | None = None,
         accept: Accept | None = None,
         describe: Describe | None = None,
-        prices: PriceSource | None = None,
-        capabilities: CapabilitySource | None = None,
+        prices: PriceSource | Sequence[PriceSource] | None = None,
+        capabilities: CapabilitySource | Sequence[CapabilitySource] | None = None,
         name: str = "fallback",
     ) -> None:
         plan = Plan(
@@ -265,8 +273,8 @@ class FallbackProvider(Generic[P, T_co]):
             needs: What a model must be able to do, for strategies that look at it.
             input_tokens: About how many tokens the request has; None if nobody counted.
             output_tokens: About how many the answer may have; None as above.
-            max_cost: US dollars an attempt may cost by the price of its model and those tokens, for
-                strategies that look at it; None for any.
+            max_cost: US dollars an attempt may cost by the price of its model and those tokens, or
+                1,000 in and 250 out, for strategies that look at it; None for any.
             tags: Words for a strategy of one's own.
 
         Raises:
@@ -337,8 +345,7 @@ class FallbackProvider(Generic[P, T_co]):
     def metrics(self) -> dict[str, ProviderMetrics]:
         """What has been counted of each provider since the chain was made, by name.
 
-        Calls of all copies with other `options` are in it, and providers that a reload took out.
-        What is counted adds up to the trails of all calls that have ended.
+        Copies with other `options` are in it, and providers that a reload took out.
         """
         return self._made.meters.metrics()
 
@@ -351,10 +358,7 @@ class FallbackProvider(Generic[P, T_co]):
         return self._made.meters.requests()
 
     def on_durations(self, listener: DurationListener) -> None:
-        """Call `listener(provider, outcome, durations)` with the seconds of attempts, in batches.
-
-        Up to a few hundred wait until somebody reads the metrics. One that raises is logged.
-        """
+        """Call `listener(provider, outcome, durations)` with seconds of attempts, in batches."""
         self._made.meters.add_listener(listener)
 
     def off_durations(self, listener: DurationListener) -> None:
@@ -362,10 +366,7 @@ class FallbackProvider(Generic[P, T_co]):
         self._made.meters.remove_listener(listener)
 
     def trace(self, spans: Spans | None) -> None:
-        """Have calls make spans from now on, of copies with other options too; None for no more.
-
-        Each call is one, and each attempt one inside, current while its provider is called.
-        """
+        """Have each call and each attempt make a span from now on; None for no more."""
         with self._made.reloading:
             self._made.spans = spans
             for each in list(self._chains):
@@ -389,10 +390,10 @@ class FallbackProvider(Generic[P, T_co]):
     def reload(self, config: Any, *, providers: Iterable[Any] | None = None) -> None:
         """Put other parameters, or providers, in place, while calls go on.
 
-        A call goes by the old ones or by the new ones, whole. The breaker of a provider object
-        whose `BreakerConfig`, as the chain reckons it, is what it was keeps its state; another
-        begins anew, closed. Metrics go on. What `options` or an argument of `FallbackProvider` said
-        still wins over the configuration.
+        A call goes by the old ones or by the new ones, whole. The breaker of a provider object that
+        stays goes on; where its parameters change, another stands where it stood, open or by an
+        operator's word, with empty evidence. Metrics go on. What `options` or an argument of
+        `FallbackProvider` said still wins over the configuration.
 
         Args:
             config: A `FallbackConfig`; of a chain made from a file also what

@@ -10,7 +10,7 @@ import itertools
 import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final
@@ -178,8 +178,8 @@ class Plan:
     clock: Callable[[], float]
     sample: Callable[[], float]
     describe: Describe | None
-    prices: PriceSource | None
-    capabilities: CapabilitySource | None
+    prices: PriceSource | Sequence[PriceSource] | None
+    capabilities: CapabilitySource | Sequence[CapabilitySource] | None
 
     reread: Reread | None = None
     owned: tuple[Any, ...] = ()
@@ -217,8 +217,8 @@ class Plan:
             ConfigurationError: Naming each source that raised, or answered what is no answer.
         """
         own = [getattr(each, "prices", None) for each in strategies_in(self.strategy_in_force)]
-        prices = [each for each in (self.prices, *own) if each is not None]
-        capabilities = () if self.capabilities is None else (self.capabilities,)
+        prices = [*several(self.prices), *(each for each in own if each is not None)]
+        capabilities = several(self.capabilities)
         return {each.name: known(info_of(each), prices, capabilities) for each in self.providers}
 
     def wired(self, meters: Meters, instead_of: Iterable[CircuitBreaker] = ()) -> Wiring:
@@ -250,6 +250,13 @@ class Plan:
 
 
 _RECORDED_STEPS: Final = 4096  # kept in memory where no log is given; about a megabyte
+
+
+def several(given: Any) -> tuple[Any, ...]:
+    """What was given, one or several of it, or None."""
+    if isinstance(given, (list, tuple)):
+        return tuple(given)
+    return () if given is None else (given,)
 
 
 def options_of(config: FallbackConfig, given: Mapping[str, Any]) -> CallOptions:
@@ -309,6 +316,7 @@ class Made:
         if self.is_recorded:
             self._attach(wiring)
         self.meters.know(wiring.infos)
+        self._hand_on(wiring)
         self.plan, self.wiring = plan, wiring
         kept = set(wiring.circuits.values())
         for circuit in [each for each in self._attached if each not in kept]:
@@ -354,6 +362,16 @@ class Made:
             leaving.callback(self.audit.close if self.owns_audit else self.audit.flush)
             for each in self.plan.owned:
                 leaving.push_async_callback(each.aclose)
+
+    def _hand_on(self, wiring: Wiring) -> None:
+        """Have each new breaker of a provider that stays stand where its former one stood."""
+        stay = {id(each) for each in self.wiring.providers}
+        going = {each.name for each in wiring.providers if id(each) not in stay}
+        before = set(self.wiring.circuits.values())
+        for name, circuit in wiring.circuits.items():
+            former = self.wiring.circuits.get(name)
+            if former is not None and circuit not in before and name not in going:
+                circuit.take_the_place_of(former)
 
     def _attach(self, wiring: Wiring) -> None:
         """Have every breaker tell the log, in the critical section of each fact.

@@ -142,8 +142,9 @@ class TestEveryStrategy:
             if window is not None and window < request.tokens:
                 lacks.add("context_window")
             if price is not None and request.max_cost is not None:
-                tokens = request.input_tokens or 0, request.output_tokens or 0
-                if price.cost(*tokens) > request.max_cost:
+                into = 1000 if request.input_tokens is None else request.input_tokens
+                out = 250 if request.output_tokens is None else request.output_tokens
+                if price.cost(into, out) > request.max_cost:
                     lacks.add("max_cost")
             assert each.reason in lacks if isinstance(each, Skip) else not lacks
 

@@ -123,7 +123,7 @@ class TestTheMetrics:
         """To read them takes longer than all the rest of a call."""
         llm = FallbackProvider(answering("a"))
         llm.call("why")
-        assert llm.metrics()["a"].input_tokens == 0
+        assert llm.metrics()["a"].input_tokens is None
 
 
 class TestSources:
@@ -154,6 +154,23 @@ class TestSources:
         assert llm.options(needs={"tools"}).detailed("why").cost == Decimal("0.02")
         assert llm.options(input_tokens=50).detailed("why").provider == "b"
         assert llm.info.context_window == 99
+
+    def test_of_several_the_first_that_knows_is_believed(self):
+        """For prices and for capabilities."""
+
+        class KnowsAll(self.Knows):
+            def price(self, info):
+                """What everything costs."""
+                return DEAR
+
+        sources = [self.Knows(), KnowsAll()]
+        llm = FallbackProvider(
+            answering("a", model="m"),
+            answering("b", model="n"),
+            prices=sources,
+            capabilities=tuple(sources),
+        )
+        assert [llm._made.wiring.infos[name].price for name in "ab"] == [CHEAP, DEAR]
 
     def test_a_strategy_brings_its_own(self):
         """And its costs are counted, too."""
@@ -281,7 +298,7 @@ def test_usage_is_counted_where_only_part_of_it_is_told():
     llm = FallbackProvider(answering("a", CHEAP, {"usage": {"prompt_tokens": 7}}))
     assert llm.detailed("why").usage == Usage(7, None)
     seen = llm.metrics()["a"]
-    assert (seen.input_tokens, seen.output_tokens, seen.cost) == (7, 0, None)
+    assert (seen.input_tokens, seen.output_tokens, seen.cost) == (7, None, None)
 
 
 def test_a_call_whose_candidates_are_shut_or_ruled_out_says_so():

@@ -149,7 +149,8 @@ class TestTheWhole:
               0 calls in flight, 2 refused so far
               next: after 18.0 s the first caller is a probe; 1 decide
 
-            provider 'anthropic': 100% of its latest attempts were answered, lately in 0.5 s
+            provider 'anthropic': 100% of its latest attempts were answered, half within \
+0.5 s, 95 of 100 within 0.5 s
             breaker 'chat/anthropic' is closed, for 12.0 s
               0 calls in flight, 0 refused so far
               0 of 3 calls in the window failed; opens at 0.5 of 1 or more
@@ -407,7 +408,7 @@ class TestWhyThisOrder:
         lease = llm.breaker("b").acquire()
         told = set(order(llm)[:2])
         assert {each[3:] for each in told} == {
-            "'a': admitted; weight 1; weighed at 0.25 s; 0 in flight",
+            "'a': admitted; weight 1; weighed at 0.25 s, its failures in it; 0 in flight",
             (
                 "'b': admitted; weight 1; not measured yet; 1 in flight; "
                 "its breaker closed 0.0 s ago, and its share grows for 30 s"
@@ -493,7 +494,8 @@ class TestProviders:
         llm = make(scripted("a", answer, price=Price(input_mtok=1, output_mtok=2)))
         ask(llm, 3)
         assert section(llm, "a")[0] == (
-            "provider 'a': 100% of its latest attempts were answered, lately in 0 s, 0.009 USD "
+            "provider 'a': 100% of its latest attempts were answered, half within a millisecond, "
+            "95 of 100 within a millisecond, 0.009 USD "
             "so far"
         )
 

@@ -55,21 +55,41 @@ class TestWhatIsKept:
         breaker_records = [r for r in llm.audit.records() if r["machine"] == "breaker"]
         assert {record["id"] for record in breaker_records} == {"fallback/a"}
 
-    def test_a_breaker_with_other_parameters_begins_anew(self, clock, scripted, caplog):
-        """It is another machine in the log, with its own declaration."""
+    def test_a_breaker_with_other_parameters_stands_where_it_stood(self, clock, scripted, caplog):
+        """It is another machine in the log, with its own declaration, and with empty evidence."""
         llm = chain(clock, scripted("a", ConnectionError()), scripted("b"))
         llm.call("why")
         before = llm.breaker("a")
+        opens = before.snapshot().open_until
+        assert before.state.value == "open"
+        clock.advance(4.0)
         llm.reload(FallbackConfig(breaker=BreakerConfig(minimum_calls=2, window=CountWindow(8))))
+        after = llm.breaker("a").snapshot()
         assert llm.breaker("a") is not before
-        assert llm.breaker("a").state.value == "closed"
+        assert (after.state.value, after.open_until, after.step) == ("open", opens, 1)
+        assert after.cause.kind.value == "connect"
         assert not caplog.records
-        llm.call("why")
-        llm.call("why")
-        assert llm.breaker("a").state.value == "open"
         records = [each for each in llm.audit.records() if each["machine"] == "breaker"]
         assert [each["id"] for each in records] == ["fallback/a", "fallback/a#2"]
+        assert [each["trigger"] for each in records] == ["fail", "restore"]
         assert len({each["digest"] for each in records}) == 2
+
+    def test_the_word_of_an_operator_stands_through_it(self, clock, scripted):
+        """With whose it was, and why."""
+        llm = chain(clock, scripted("a"), scripted("b"))
+        llm.breaker("a").force_open(actor="ada", reason="INC-42")
+        llm.reload(FallbackConfig())
+        assert llm.breaker("a").state.value == "forced_open"
+        assert "by ada: INC-42" in llm.explain()
+        assert llm.call("why") == "hello"
+        assert llm.metrics()["a"].skips == {"forced_open": 1}
+
+    def test_another_provider_of_the_name_begins_anew(self, clock, scripted):
+        """What was wrong was the former one's, its key say."""
+        llm = chain(clock, scripted("a", ConnectionError()), scripted("b"))
+        llm.call("why")
+        llm.reload(llm.config, providers=[scripted("a"), scripted("b")])
+        assert llm.breaker("a").state.value == "closed"
 
     def test_metrics_go_on(self, clock, scripted):
         """Those of a provider that is gone are still there to be read."""

@@ -430,6 +430,18 @@ class CircuitBreaker:
             )
         self._serial.run(self.core, self.core.restore, snapshot, self.clock())
 
+    def take_the_place_of(self, former: CircuitBreaker) -> None:
+        """Stand where another one stands, whatever its parameters, by the same words.
+
+        As `restore`; nothing happens where both are closed and have no series behind them.
+        """
+        now = self.clock()
+        with former._serial.lock:  # of the same class
+            core = former.core
+            stands, told = core.snapshot(now), (core.actor, core.reason)
+        if stands.state is not BreakerState.CLOSED or stands.step or stands.holds:
+            self._serial.run(self.core, self.core.take_over, stands, now, *told)
+
     def add_listener(self, listener: Listener) -> None:
         """Call `listener(event)` for each transition and late outcome, in order, off the lock.
 

@@ -223,14 +223,25 @@ class Breaker(BreakerModel):
                 left as it was.
         """
         refuse_foreign(snapshot, self)
+        self.take_over(snapshot, now)
+
+    def take_over(
+        self,
+        snapshot: BreakerSnapshot,
+        now: float,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """As `restore`, whatever its parameters were; by whose word it stood, if anybody's."""
         self.pass_time(now)
         source = self.state
         until = snapshot.taken_at if snapshot.open_until is None else snapshot.open_until
         self.close()
         self._stand(snapshot.state, max(0.0, until - snapshot.taken_at))
         self.step, self.holds, self.cause = snapshot.step, snapshot.holds, snapshot.cause
-        self.actor = self.reason = None
-        self._record("restore", None, source, "moved", None, fault=self.cause)
+        self.actor, self.reason = actor, reason
+        told = (self.cause, actor, reason)
+        self._record("restore", None, source, "moved", None, NOTHING, *told)
         self.find_ways()
 
     # Mechanism ------------------------------------------------------------------------------

@@ -13,11 +13,14 @@ from fsm_fallback.core.info import ModelInfo, PriceSource
 from fsm_fallback.core.load_balanced import LEAST_RATIO
 from fsm_fallback.core.prices import Price
 from fsm_fallback.core.strategies import (
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
     CallOptions,
     Sequential,
     Strategy,
     able_to_serve,
     is_strategy,
+    sizes,
 )
 from fsm_fallback.core.trail import Candidate, Skip
 
@@ -52,8 +55,8 @@ class CostOptimized:
 
     prices: PriceSource | None = bounded(_IS_SOURCE, None)
     then: Strategy = bounded(Bound(is_strategy, "an object with order()"), _SEQUENTIAL)
-    input_tokens: int = bounded(WHOLE, 1000)
-    output_tokens: int = bounded(WHOLE, 250)
+    input_tokens: int = bounded(WHOLE, INPUT_TOKENS)
+    output_tokens: int = bounded(WHOLE, OUTPUT_TOKENS)
     _quotes: dict[int, tuple[ModelInfo, Price | None]] = attrs.field(
         init=False, factory=dict, repr=False, eq=False
     )
@@ -69,10 +72,9 @@ class CostOptimized:
         sample: float,
     ) -> tuple[Candidate | Skip, ...]:
         """Those whose price is known, the cheapest first; the others; those ruled out."""
-        fitting, lacking = able_to_serve(candidates, request, self._price)
-        into, out = request.input_tokens, request.output_tokens
-        into = self.input_tokens if into is None else into
-        out = self.output_tokens if out is None else out
+        taken_for = self.input_tokens, self.output_tokens
+        fitting, lacking = able_to_serve(candidates, request, self._price, taken_for)
+        into, out = sizes(request, taken_for)
         costs: list[tuple[float, int, Candidate]] = []
         unknown: list[Candidate] = []
         for place, each in enumerate(fitting):

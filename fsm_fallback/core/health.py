@@ -43,9 +43,8 @@ class ProviderHealth:
             (the request's fault, the caller left); None before the first.
         slow_ratio: Slow calls among those in the breaker's window; None where none are watched, or
             too few were made.
-        latency: What it takes lately: an average in which an answer loses weight with a time
-            constant of 10 s, and a slower one counts at once. A failure counts as twice what it
-            was, from a second up to a minute, or as long as it took; None before the first attempt.
+        latency: What its answers take lately: an average in which one loses weight with a time
+            constant of 10 s, and a slower one counts at once; None before the first.
         p50: Half of the latest 1,000 answers took that long at most, exactly; None before the
             first.
         p95: As above, 95 of 100.
@@ -113,12 +112,13 @@ class Pace:
     straight calls, for what is older has lost its weight, or was made in the same moment.
     """
 
-    __slots__ = ("_straight", "answers", "first_output", "latest")
+    __slots__ = ("_straight", "answers", "first_output", "latest", "of_answers")
 
     def __init__(self) -> None:
         self.answers: deque[float] = deque(maxlen=WINDOW)
         self.first_output = PeakEwma()
-        self.latest = PeakEwma()
+        self.latest = PeakEwma()  # what those who choose go by: failures are in it
+        self.of_answers = PeakEwma()
         self._straight: Sequence[Told] = ()
 
     def answered_straight(self, unread: Sequence[Told], latencies: Sequence[float]) -> None:
@@ -135,6 +135,7 @@ class Pace:
         """Note an answer."""
         self.answers.append(latency)
         self.average().see(latency, now)
+        self.of_answers.see(latency, now)
 
     def waited(self, now: float, seconds: float) -> None:
         """Note that somebody waited that long, and left: it is no faster than was known."""
@@ -154,7 +155,9 @@ class Pace:
         if unread:
             self._straight = ()
             for each in unread:
-                latest.see(max(0.0, each[3] - each[2]), each[3])
+                latency, now = max(0.0, each[3] - each[2]), each[3]
+                latest.see(latency, now)
+                self.of_answers.see(latency, now)
         return latest
 
     def percentiles(self, *ranks: float) -> tuple[float | None, ...]:

@@ -86,7 +86,8 @@ class ProviderMetrics:
         skips: How often it was passed over, by reason: the state of a breaker, or a need.
         fallbacks: How often another one was called next in the same call, by that one's name and
             why: the kind of fault or the reason of the skip.
-        input_tokens: Tokens that went in, cached ones included; counted where its price is known.
+        input_tokens: Tokens that went in, cached ones included; counted where its price is known,
+            None before the first answer that told any.
         output_tokens: Tokens that came out; as above.
         cached_tokens: Tokens of the input that were read from a cache; as above.
         cost: US dollars of those tokens; None while nothing of it is known.
@@ -101,9 +102,9 @@ class ProviderMetrics:
     abandoned: int
     skips: Mapping[str, int]
     fallbacks: Mapping[tuple[str, str], int]
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
     cost: Decimal | None
     durations: Mapping[str, Durations]
 
@@ -179,7 +180,9 @@ class ProviderTally:
     def __init__(self, name: str) -> None:
         self.name = name
         self.attempts = self.successes = self.abandoned = 0
-        self.input_tokens = self.output_tokens = self.cached_tokens = 0
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.cached_tokens: int | None = None
         self.cost: Decimal | None = None
         self.faults: Counter[str] = Counter()
         self.skips: Counter[str] = Counter()
@@ -223,9 +226,9 @@ class ProviderTally:
     def used(self, usage: Any, price: Any) -> None:
         """Count the tokens of an answer, and what they cost."""
         cost = cost_of(price, usage)
-        self.input_tokens += tokens(usage.input_tokens) or 0
-        self.output_tokens += tokens(usage.output_tokens) or 0
-        self.cached_tokens += tokens(usage.cached_tokens) or 0
+        self.input_tokens = _more(self.input_tokens, usage.input_tokens)
+        self.output_tokens = _more(self.output_tokens, usage.output_tokens)
+        self.cached_tokens = _more(self.cached_tokens, usage.cached_tokens)
         if cost is not None:
             self.cost = cost if self.cost is None else added(self.cost, cost)
 
@@ -271,6 +274,12 @@ def cost_of(price: Any, usage: Any) -> Decimal | None:
         return None
     cost: Decimal = price.cost(into, out, tokens(usage.cached_tokens) or 0)
     return cost
+
+
+def _more(counted: int | None, told: object) -> int | None:
+    """A sum with what was told; None while nothing was."""
+    more = tokens(told)
+    return counted if more is None else (counted or 0) + more
 
 
 def tokens(count: object) -> int | None:

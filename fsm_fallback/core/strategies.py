@@ -37,8 +37,8 @@ class CallOptions:
         needs: What a model must be able to do: `"tools"`, `"vision"`, `"json_schema"`, any string.
         input_tokens: About how many tokens the request has; None if nobody counted.
         output_tokens: About how many the answer may have; None as above.
-        max_cost: US dollars an attempt may cost, by the price of its model and those tokens; None
-            for any.
+        max_cost: US dollars an attempt may cost, by the price of its model and those tokens, or
+            1,000 in and 250 out where they are None; None for any.
         tags: Words for a strategy of one's own.
     """
 
@@ -125,6 +125,10 @@ class Sequential:
         return candidates
 
 
+INPUT_TOKENS: Final = 1000
+OUTPUT_TOKENS: Final = 250
+"""What a call costs that says nothing of its size, is reckoned with these."""
+
 CONTEXT_WINDOW: Final = "context_window"
 """What a candidate lacks whose window is too small, as a `Skip` says it."""
 
@@ -200,9 +204,15 @@ def _own_price(candidate: Candidate) -> Price | None:
 
 
 def able_to_serve(
-    candidates: tuple[Candidate, ...], request: CallOptions, price_of: Priced = _own_price
+    candidates: tuple[Candidate, ...],
+    request: CallOptions,
+    price_of: Priced = _own_price,
+    taken_for: tuple[int, int] = (INPUT_TOKENS, OUTPUT_TOKENS),
 ) -> tuple[tuple[Candidate, ...], tuple[Skip, ...]]:
-    """The candidates that are not known to lack what a call needs, and skips of the others."""
+    """The candidates that are not known to lack what a call needs, and skips of the others.
+
+    `taken_for`: the tokens a call has that does not say.
+    """
     needs, tokens, most = request.needs, request.tokens, request.max_cost
     if not needs and not tokens and most is None:
         return candidates, ()
@@ -214,18 +224,24 @@ def able_to_serve(
             lacking.append(Skip(each.name, min(needs - able)))
         elif window is not None and window < tokens:
             lacking.append(Skip(each.name, CONTEXT_WINDOW))
-        elif most is not None and _costs_more(request, most, price_of(each)):
+        elif most is not None and _costs_more(request, taken_for, most, price_of(each)):
             lacking.append(Skip(each.name, MAX_COST))
         else:
             fitting.append(each)
     return tuple(fitting), tuple(lacking)
 
 
-def _costs_more(request: CallOptions, most: Decimal, price: Price | None) -> bool:
-    """Whether a call would cost more than it may, as far as its tokens were counted."""
-    if price is None:
-        return False
-    return price.cost(request.input_tokens or 0, request.output_tokens or 0) > most
+def _costs_more(
+    request: CallOptions, taken_for: tuple[int, int], most: Decimal, price: Price | None
+) -> bool:
+    """Whether a call would cost more than it may."""
+    return price is not None and price.cost(*sizes(request, taken_for)) > most
+
+
+def sizes(request: CallOptions, taken_for: tuple[int, int]) -> tuple[int, int]:
+    """The tokens of a call: what it says, and where it does not, what it is taken for."""
+    into, out = request.input_tokens, request.output_tokens
+    return taken_for[0] if into is None else into, taken_for[1] if out is None else out
 
 
 def _is_unknown(candidate: Candidate, request: CallOptions) -> bool:

@@ -250,7 +250,9 @@ class Meter:
             told = pending[self._read]
             if type(told) is not tuple:  # it came just now; what is behind it is for the count
                 return
-            average.see(max(0.0, told[3] - told[2]), told[3])
+            latency = max(0.0, told[3] - told[2])
+            average.see(latency, told[3])
+            self.pace.of_answers.see(latency, told[3])
             self._read += 1
 
     def success_ratio(self, now: float) -> float | None:
@@ -403,7 +405,7 @@ class Meters:
                 state=stands.state,
                 success_ratio=tally.success_ratio,
                 slow_ratio=stands.slow_call_ratio,
-                latency=pace.latest.value,
+                latency=pace.of_answers.value,
                 p50=p50,
                 p95=p95,
                 p99=p99,

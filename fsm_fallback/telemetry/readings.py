@@ -136,9 +136,13 @@ class Reading:
     def tokens(self) -> Iterator[Sample]:
         """Tokens that providers said they took."""
         for chain, provider, metrics in self._providers:
-            yield (chain, provider, "input"), metrics.input_tokens
-            yield (chain, provider, "output"), metrics.output_tokens
-            yield (chain, provider, "cached"), metrics.cached_tokens
+            for direction, count in (
+                ("input", metrics.input_tokens),
+                ("output", metrics.output_tokens),
+                ("cached", metrics.cached_tokens),
+            ):
+                if count is not None:
+                    yield (chain, provider, direction), count
 
     def costs(self) -> Iterator[Sample]:
         """What those tokens cost, where prices are known."""
