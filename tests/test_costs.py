@@ -321,3 +321,56 @@ def test_a_call_whose_candidates_are_shut_or_ruled_out_says_so():
         ]
     records = [each["provider"] for each in llm.audit.records() if each["trigger"] == "skip"]
     assert records == ["a", "b", "blind"] * 2
+
+
+class TestWhatGoesWrong:
+    """A price, or a source of prices, of the user's own."""
+
+    class Broken(Price):
+        """One that cannot say what an answer costs."""
+
+        def cost(self, input_tokens, output_tokens, cached_tokens=0):
+            """Nothing."""
+            raise RuntimeError("no idea")
+
+    def test_a_price_that_raises_costs_no_answer(self):
+        """Nor does what is counted beside it suffer."""
+        llm = FallbackProvider(answering("a", self.Broken(input_mtok=1, output_mtok=1)))
+        assert llm.detailed("why").cost is None
+        llm.call("why")
+        seen = llm.metrics()["a"]
+        assert (seen.attempts, seen.input_tokens, seen.cost) == (2, 2000, None)
+
+    def test_a_source_that_fails_in_a_call_knows_nothing(self):
+        """When the chain was made it said so in words."""
+
+        class Away:
+            asked = 0
+
+            def price(self, info):
+                """Nothing, and later not even that."""
+                self.asked += 1
+                if self.asked > 2:
+                    raise OSError("the price list is away")
+
+        llm = FallbackProvider(
+            answering("a"), answering("b"), strategy=CostOptimized(prices=Away())
+        )
+        assert llm.detailed("why").provider == "a"
+
+    def test_what_was_used_is_paid_at_the_price_it_was_used_at(self):
+        """A reload that brings another one bills nothing anew."""
+        table = {"m": CHEAP}
+
+        class Changing:
+            def price(self, info):
+                """What it costs today."""
+                return table[info.model]
+
+        llm = FallbackProvider(answering("a", model="m"), prices=Changing())
+        llm.call("why")
+        table["m"] = DEAR
+        llm.reload(llm.config)
+        assert llm.metrics()["a"].cost == Decimal("0.002")
+        llm.call("why")
+        assert llm.metrics()["a"].cost == Decimal("0.022")

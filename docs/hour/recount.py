@@ -33,11 +33,13 @@ class Booked:
 
     @classmethod
     def of(cls, told: ProviderMetrics) -> Booked:
-        """As a chain has counted it."""
+        """As a chain has counted it; what it knows nothing of came to 0 here."""
         fields = {field.name: getattr(told, field.name) for field in attrs.fields(cls)}
         for name in ("faults", "skips", "fallbacks"):
             fields[name] = dict(fields[name])
-        return cls(**{**fields, "cost": Decimal(0) if told.cost is None else told.cost})
+        unknown = dict.fromkeys(("input_tokens", "output_tokens", "cost"), 0)
+        known = {name: value for name, value in fields.items() if value is not None}
+        return cls(**{**unknown, **known})
 
 
 def recount(calls: Iterable[Call]) -> dict[str, Booked]:

@@ -104,8 +104,17 @@ class CostOptimized:
         if known is None or known[0] is not info:  # kept, so that its number is nobody else's
             if len(self._quotes) >= _MANY:
                 self._quotes.clear()
-            known = self._quotes[id(info)] = info, self.prices.price(info)
+            known = self._quotes[id(info)] = info, _quoted(self.prices, info)
         return known[1]
+
+
+def _quoted(prices: PriceSource, info: ModelInfo) -> Price | None:
+    """What a source says; of one that fails in the middle of a call, nothing."""
+    try:
+        quoted: object = prices.price(info)
+    except Exception:  # noqa: BLE001  # the user's code; a chain asks it when it is made, and says so
+        return None
+    return quoted if isinstance(quoted, Price) else None
 
 
 def _alike(costs: list[tuple[float, int, Candidate]]) -> Iterator[list[Candidate]]:

@@ -105,11 +105,14 @@ class PeakEwma:
         return self.value * math.exp(min(0.0, self.seen_at - now) / FORGOTTEN)
 
 
+_FEW: Final = 64
+
+
 class Pace:
     """How fast one provider answers.
 
-    What it saw is averaged when somebody asks; of what came since then, only the latest few hundred
-    straight calls, for what is older has lost its weight, or was made in the same moment.
+    What it saw is averaged when somebody asks. Of large batches of straight calls that came since
+    then only the latest is, for what is older has lost its weight, or was made in the same moment.
     """
 
     __slots__ = ("_straight", "answers", "first_output", "latest", "of_answers")
@@ -123,6 +126,8 @@ class Pace:
 
     def answered_straight(self, unread: Sequence[Told], latencies: Sequence[float]) -> None:
         """Note straight calls: how long each took, and those the average has not seen."""
+        if 0 < len(self._straight) < _FEW:
+            self.average()
         self.answers.extend(latencies)
         self._straight = unread
 

@@ -16,7 +16,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -32,6 +32,8 @@ from fsm_fallback.core.bounds import (
 )
 from fsm_fallback.core.strategies import CallOptions
 from fsm_fallback.core.trail import Candidate, Skip
+
+T = TypeVar("T")
 
 WAYS_TO_BALANCE: Final = ("weight", "latency", "in_flight")
 
@@ -116,7 +118,7 @@ class LoadBalanced:
             return candidates
         grown = self._grown(candidates, now) if self.slow_start else None
         if self.weights is None and grown is None and self.by == "weight":
-            return _drawn_evenly(candidates, sample)
+            return tuple(_drawn_evenly(candidates, sample)[0])
         weights = self._weights(candidates)
         sharing, last = list(candidates), list[Candidate]()
         if not all(weights):
@@ -145,15 +147,15 @@ class LoadBalanced:
         return grown
 
 
-def _drawn_evenly(candidates: tuple[Candidate, ...], sample: float) -> tuple[Candidate, ...]:
-    """As `_drawn`, where all are worth the same."""
-    left, drawn = list(candidates), []
+def _drawn_evenly(items: Sequence[T], sample: float) -> tuple[list[T], float]:
+    """The first few drawn, each as likely as the others left; and what is left of the sample."""
+    left, drawn = list(items), []
     for count in range(len(left), max(1, len(left) - _DRAWS), -1):
         point = sample * count
         place = int(point)
         drawn.append(left.pop(place))
         sample = point - place
-    return (*drawn, *left)
+    return [*drawn, *left], sample
 
 
 def _drawn(
@@ -196,18 +198,14 @@ def _faster(
     now: float,
     sample: float,
 ) -> list[Candidate]:
-    """The better of two drawn, the other one, the rest as configured."""
-    count = len(candidates)
-    drawn, chance = divmod(sample * count * (count - 1), 1)
-    one, other = divmod(int(drawn), count - 1)
-    other += other >= one
+    """The better of two drawn, the other one, the rest as drawn."""
+    (one, other, *rest), chance = _drawn_evenly(range(len(candidates)), sample)
     first, second = _scores(candidates[one], candidates[other], now)
     if second / weights[other] < first / weights[one]:
         one, other = other, one
     if grown is not None and chance >= grown[one]:
         one, other = other, one
-    rest = [each for place, each in enumerate(candidates) if place not in (one, other)]
-    return [candidates[one], candidates[other], *rest]
+    return [candidates[place] for place in (one, other, *rest)]
 
 
 def _scores(one: Candidate, other: Candidate, now: float) -> tuple[float, float]:
@@ -238,13 +236,11 @@ def _idler(
     now: float,  # noqa: ARG001  # as all ways
     sample: float,
 ) -> list[Candidate]:
-    """Those with the fewest calls in flight first; of equal ones, from a place that is drawn."""
-    count = len(candidates)
-    drawn, chance = divmod(sample * count, 1)
-    start = int(drawn)
+    """Those with the fewest calls in flight first; equal ones as drawn."""
+    drawn, chance = _drawn_evenly(range(len(candidates)), sample)
     loads = [
-        ((each.in_flight + 1) / weight, (place - start) % count, place)
-        for place, (each, weight) in enumerate(zip(candidates, weights, strict=True))
+        ((candidates[place].in_flight + 1) / weights[place], turn, place)
+        for turn, place in enumerate(drawn)
     ]
     loads.sort()
     order = [place for _, _, place in loads]

@@ -272,7 +272,10 @@ def cost_of(price: Any, usage: Any) -> Decimal | None:
     into, out = tokens(usage.input_tokens), tokens(usage.output_tokens)
     if into is None or out is None:
         return None
-    cost: Decimal = price.cost(into, out, tokens(usage.cached_tokens) or 0)
+    try:
+        cost: Decimal = price.cost(into, out, tokens(usage.cached_tokens) or 0)
+    except Exception:  # noqa: BLE001  # a price of the user's own; an answer is worth more
+        return None
     return cost
 
 

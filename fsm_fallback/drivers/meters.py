@@ -105,8 +105,7 @@ class Used(NamedTuple):
     usage: Any
 
 
-Pending = Told | Ended | Passed | Fell | Used
-"""What a meter has to count."""
+_BESIDE: Final = frozenset({Passed, Fell, Used})  # what is no attempt, and has no order among them
 
 
 class Meter:
@@ -171,15 +170,16 @@ class Meter:
         pending = self.pending
         told = [pending.popleft() for _ in range(len(pending))]
         seen, self._read = self._read, 0
-        for kind, group in groupby(told, type):
-            if kind is tuple:
-                straight = list(group)
-                self._count_straight(straight, straight[seen:])
-            elif kind is Ended:
+        beside = [each for each in told if type(each) in _BESIDE]
+        for each in beside:
+            self._count_one(each)
+        attempts = [each for each in told if type(each) not in _BESIDE] if beside else told
+        for kind, group in groupby(attempts, type):
+            if kind is Ended:
                 self._count_ends(group)
             else:
-                for each in group:
-                    self._count_one(each)
+                straight = list(group)
+                self._count_straight(straight, straight[seen:])
             seen = 0
 
     def _count_straight(self, told: Sequence[Told], unseen: Sequence[Told]) -> None:
@@ -295,6 +295,7 @@ class Meters:
 
     def know(self, infos: Mapping[str, ModelInfo]) -> None:
         """Have a meter for each provider; those that are there go on counting."""
+        self._count_all()  # at the prices that hold until now
         with self._lock:
             meters = dict(self.by_name)
             for name, info in infos.items():

@@ -184,12 +184,13 @@ class TestPace:
         assert pace.average().value == expected.value
         assert pace.average().value == expected.value  # once
 
-    def test_of_straight_calls_only_the_latest_batch_is_averaged(self, pace):
-        """What came before it has lost its weight, or was made in the same moment."""
-        for end, took in ((1.0, 40.0), (2.0, 0.5)):
-            pace.answered_straight([(None, 0, end - took, end, 0, 0)], [took])
-        assert pace.average().value == 0.5
-        assert list(pace.answers) == [40.0, 0.5]
+    @pytest.mark.parametrize(("many", "average"), [(100, 0.5), (1, 40.0)])
+    def test_of_large_batches_only_the_latest_is_averaged(self, pace, many, average):
+        """What came before it has lost its weight, or was made in the same moment; a few do not."""
+        for end, took in ((1.0, 40.0), (1.0, 0.5)):
+            pace.answered_straight([(None, 0, end - took, end, 0, 0)] * many, [took] * many)
+        assert pace.average().value == average
+        assert list(pace.answers) == [40.0] * many + [0.5] * many
 
     def test_a_walked_answer_comes_after_the_straight_ones(self, pace):
         """Which are averaged first."""
