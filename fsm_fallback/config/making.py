@@ -212,7 +212,7 @@ def environment_problems(drafted: Draft, given: Mapping[str, Any] = _NOTHING) ->
             yield hidden(
                 f"{where}.api_key_env is {each.api_key_env!r}, which is not set; set that variable"
             )
-        if not URL.or_none().accepts(_url_of(each)):
+        if not URL.or_none().accepts(url_of(each)):
             yield hidden(
                 f"{where}.base_url_env is {each.base_url_env!r}, whose value is no URL to use; set "
                 "it to one that begins with http:// or https://, without credentials"
@@ -317,7 +317,7 @@ class _Maker:
         if isinstance(entry, NestedConfig):
             return self._nested(entry)
         if isinstance(entry, ChatConfig):
-            url = _url_of(entry)
+            url = url_of(entry)
             key = os.environ.get(entry.api_key_env, "") if entry.needs_key else ""
             stamp = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
             return (entry, url, stamp), lambda: _adapter(entry, url)
@@ -382,7 +382,8 @@ class _Only:
         return id(self.it)
 
 
-def _url_of(entry: ChatConfig) -> str | None:
+def url_of(entry: ChatConfig) -> str | None:
+    """Where an adapter is made to go; None for the SDK's own choice."""
     named = None if entry.base_url_env is None else os.environ.get(entry.base_url_env)
     return named or entry.base_url
 

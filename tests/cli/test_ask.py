@@ -56,6 +56,48 @@ def test_when_nobody_answers_it_ends_with_1(run, emulated, options):
         assert hidden not in done.stderr
 
 
+def test_what_failed_is_told_by_class_and_status(run, emulated):
+    """With `-v`; never by its text, and of a page that is no answer the class, too."""
+    emulated["openai"].script(Status(400, "text-MARKER"))
+    emulated["anthropic"].script(Status(503))
+    done = run("ask", EXAMPLE, PROMPT, "-v")
+    told = done.stderr.splitlines()
+    assert told[0].endswith(" s, BadRequestError 400")
+    assert "MARKER" not in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"])
+def test_where_a_model_is_not_found_the_address_is_told(run, emulated, environment, variable):
+    """What answers 404 may be no provider at all."""
+    for name in ("openai", "anthropic"):
+        emulated[name].script(Status(404), Status(404))
+    done = run("ask", EXAMPLE, PROMPT)
+    (name,) = [each for each in emulated if each.upper() in variable]
+    assert (
+        f"Hint: {name!r} was asked at {environment[variable]}; check base_url, too: it may lead "
+        "elsewhere"
+    ) in done.stderr.splitlines()
+
+
+def test_where_nobody_can_be_reached_the_address_is_to_be_checked(run, environment):
+    """Waiting mends no address that is wrong."""
+    for name in ("OPENAI", "ANTHROPIC"):
+        environment[f"{name}_BASE_URL"] = "http://127.0.0.1:9"
+        environment[f"{name}_API_KEY"] = KEY
+    done = run("ask", EXAMPLE, PROMPT)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "Hint: no provider could be reached; check base_url and the network"
+    )
+
+
+def test_a_provider_that_fails_otherwise_needs_no_hint(run, emulated):
+    """Its address is right: it has answered."""
+    for each in emulated.values():
+        each.script(Status(503), Status(503))
+    assert "Hint" not in run("ask", EXAMPLE, PROMPT).stderr
+
+
 def test_a_stream_that_breaks_ends_with_1(run, emulated):
     """What had come is printed, and the line ended."""
     emulated["openai"].script(StreamCut(after=2))
