@@ -15,6 +15,9 @@ from fsm_fallback.errors import ConfigurationError
 WARNED: Final = 1
 """Exit code with `--strict`: the file is sound, and something in it is odd."""
 
+DRAWN: Final = "#|"
+"""What each line of the diagram begins with: a comment to TOML."""
+
 
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
@@ -23,9 +26,10 @@ WARNED: Final = 1
 def check(config: Path | None, *, wants_schema: bool, strict: bool) -> int:
     """Check a configuration file, and print all that it puts in force.
 
-    Every value is printed, the defaults, too, as TOML; then the breaker with these numbers, as
-    Mermaid. Warnings tell what in the file does not do what it seems to. Notes tell what this
-    machine lacks for it, and count for nothing: neither keys nor SDKs are needed here.
+    Every value is printed, the defaults, too, as TOML; then, in comments that begin with "#|", the
+    breaker with these numbers, as Mermaid. So what is printed is a sound file of the same chain.
+    Warnings tell what in the file does not do what it seems to. Notes tell what this machine lacks
+    for it, and count for nothing: neither keys nor SDKs are needed here.
 
     The exit code is 2 if the file cannot work; every problem is told.
     """
@@ -48,7 +52,8 @@ def check(config: Path | None, *, wants_schema: bool, strict: bool) -> int:
         raise ConfigurationError(drafted.problems)
     file = drafted.config
     click.echo(effective(file, tables))
-    click.echo(draw(BREAKER, "mermaid", file.chain.breaker_in_chain.in_force), nl=False)
+    for line in draw(BREAKER, "mermaid", file.chain.breaker_in_chain.in_force).splitlines():
+        click.echo(f"{DRAWN} {line}".rstrip())
     warnings = tuple(advice(file))
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)

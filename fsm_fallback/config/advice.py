@@ -16,7 +16,6 @@ from fsm_fallback.config.parts import ProviderConfig as Provider
 from fsm_fallback.config.wording import dotted
 from fsm_fallback.core.strategies import CapabilityBased
 from fsm_fallback.core.windows import CountWindow
-from fsm_fallback.providers.model_entries import ModelEntry
 
 _LEAST_SHARE: Final = {"none": 1.0, "equal": 0.5, "full": 0.0}
 """How much of a wait is waited at least, by jitter."""
@@ -153,7 +152,7 @@ def _unmet(
         word
         for each in leaves
         if isinstance(each, ChatConfig)
-        for word in each.capabilities or _known(config, each).capabilities
+        for word in each.capabilities or config.known(each).capabilities
     }
     for word in strategy.prefer:
         if word not in able:
@@ -164,7 +163,7 @@ def _unmet(
 def _unpriced(config: FileConfig, path: Path, asked: tuple[Provider, ...]) -> Iterator[str]:
     for each in _leaves(config, asked):
         if isinstance(each, ChatConfig) and each.price is None:
-            if _known(config, each).price is None:
+            if config.known(each).price is None:
                 yield (
                     f"{dotted(path)} is 'cost_optimized', and {each.name!r} has no price, so it "
                     "comes last; give it one, or its model in [models]"
@@ -178,13 +177,6 @@ def _leaves(config: FileConfig, asked: tuple[Provider, ...]) -> Iterator[Provide
             yield from _leaves(config, inner)
         else:
             yield each
-
-
-def _known(config: FileConfig, provider: ChatConfig) -> ModelEntry:
-    for name, entry in config.models.items():
-        if provider.model in (name, *entry.aliases):
-            return entry
-    return ModelEntry()
 
 
 _LOOKS: Final[tuple[Callable[[FileConfig], Iterator[str]], ...]] = (

@@ -240,6 +240,13 @@ class FileConfig:
         """The providers that are no chains."""
         return tuple(each for each in self.providers if not isinstance(each, NestedConfig))
 
+    def known(self, provider: ChatConfig) -> ModelEntry:
+        """What `[models]` says of a provider's model; an empty entry if nothing."""
+        for name, entry in self.models.items():
+            if provider.model in (name, *entry.aliases):
+                return entry
+        return ModelEntry()
+
 
 def _hiding(part: ChatConfig) -> Iterator[str]:
     """What is out of bounds, without the value where that may be a key."""

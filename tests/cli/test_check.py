@@ -46,20 +46,30 @@ def check(run, tmp_path):
 
 
 def test_all_that_is_in_force_is_printed(check):
-    """As TOML, what the file says marked; then the breaker with its numbers."""
+    """As TOML, what the file says marked; then, in comments, the breaker with its numbers."""
     done = check(SOUND)
-    toml, mark, mermaid = done.stdout.partition("---\n")
-    printed = tomllib.loads(toml)
+    lines = done.stdout.splitlines()
+    printed = tomllib.loads(done.stdout)
     assert done.returncode == 0
     assert (printed["deadline"], printed["breaker"]["open_duration"]) == (30, 30.0)
-    assert [line.split()[0] for line in toml.splitlines() if line.endswith("# set")][:2] == [
+    assert [line.split()[0] for line in lines if line.endswith("# set")][:2] == [
         "deadline",
         "attempt_timeout",
     ]
     config = FallbackConfig(
         deadline=30, attempt_timeout=10, breaker=BreakerConfig(window=CountWindow(50))
     )
-    assert mark + mermaid == diagram(BREAKER, "mermaid", config.breaker_in_chain.in_force)
+    drawn = [line.removeprefix("#|")[1:] for line in lines if line.startswith("#|")]
+    whole = diagram(BREAKER, "mermaid", config.breaker_in_chain.in_force)
+    assert drawn == [line.rstrip() for line in whole.splitlines()]
+
+
+def test_what_is_printed_is_a_file_of_the_same_chain(check):
+    """It is checked in its turn, and says the same."""
+    first = check(SOUND)
+    again = check(first.stdout)
+    assert (again.returncode, again.stderr) == (0, first.stderr)
+    assert tomllib.loads(again.stdout) == tomllib.loads(first.stdout)
 
 
 def test_what_the_machine_lacks_is_a_note(check):

@@ -84,6 +84,59 @@ def test_what_is_none_stands_in_a_comment():
     assert "# attempt_timeout: none\n" in effective(draft(FILE).config, FILE)
 
 
+KNOWN = {
+    "attempt_timeout": 20,
+    "deadline": 60,
+    "providers": [
+        {"name": "a", "kind": "openai", "model": "x"},
+        {"name": "b", "kind": "openai", "model": "m", "capabilities": ["json"]},
+    ],
+    "models": {
+        "m": {
+            "aliases": ["x"],
+            "capabilities": ["tools", "vision"],
+            "context_window": 9,
+            "price": {
+                "input_mtok": 1,
+                "output_mtok": 2.5,
+                "tiers": [{"start": 9, "input_mtok": 2, "output_mtok": 3}],
+            },
+        }
+    },
+}
+
+
+def test_what_is_known_of_a_model_is_printed_where_it_is_in_force():
+    """In comments, and only where the provider itself says nothing."""
+    printed = effective(draft(KNOWN).config, KNOWN)
+    mark = "# from [models]"
+    told = [line.removesuffix(mark).strip() for line in printed.splitlines() if line.endswith(mark)]
+    price = (
+        "# price: { input_mtok = 1, output_mtok = 2.5, tiers = "
+        '[{ start = 9, input_mtok = 2, output_mtok = 3 }], per_request = 0, source = "configured" }'
+    )
+    able = '# capabilities: ["tools", "vision"]'
+    window = "# context_window: 9"
+    assert told == [able, window, price, window, price]
+    assert 'capabilities = ["json"]' in printed
+    assert draft(tomllib.loads(printed)).config == draft(KNOWN).config
+
+
+def test_a_time_out_that_the_chain_cuts_is_printed_with_the_one_in_force():
+    """It is what the diagram has."""
+    lines = effective(draft(KNOWN).config, KNOWN).splitlines()
+    assert [" ".join(line.split()) for line in lines if "can cut" in line] == [
+        "probe_timeout = 600.0 # 61.0 where attempt_timeout can cut a call"
+    ]
+    assert "can cut" not in effective(draft(FILE).config, FILE)
+
+
+def test_a_mark_stands_apart_from_the_value():
+    """However long that is."""
+    file = {**FILE, "name": "n" * 60}
+    assert f'name = "{"n" * 60}" # set' in effective(draft(file).config, file)
+
+
 @given(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])))
 def test_any_name_survives_the_way_out_and_back(name):
     """Whatever characters it has."""
