@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Final
 
 from fsm_fallback.config.drafting import strategies_in
@@ -170,6 +171,19 @@ def _unpriced(config: FileConfig, path: Path, asked: tuple[Provider, ...]) -> It
                 )
 
 
+def _of_models(config: FileConfig) -> Iterator[str]:
+    """Entries of `[models]` for models that nobody has."""
+    if any(isinstance(each, CodeConfig) for each in config.leaves):
+        return  # only the program knows
+    asked = {each.model for each in config.leaves if isinstance(each, ChatConfig)}
+    for name, entry in config.models.items():
+        names = (name, *entry.aliases)
+        if asked.isdisjoint(names):
+            near = [word for each in names for word in get_close_matches(each, asked, n=1)]
+            remedy = f"did you mean {near[0]!r}" if near else "take it out"
+            yield f"{dotted(('models', name))} is the model of no provider; {remedy}"
+
+
 def _leaves(config: FileConfig, asked: tuple[Provider, ...]) -> Iterator[Provider]:
     for each in asked:
         if isinstance(each, NestedConfig):
@@ -186,4 +200,5 @@ _LOOKS: Final[tuple[Callable[[FileConfig], Iterator[str]], ...]] = (
     _of_retries,
     _of_evidence,
     _of_strategies,
+    _of_models,
 )

@@ -33,6 +33,7 @@ from fsm_fallback.providers.models import ModelEntry, ModelTable
 T = TypeVar("T")
 
 CHAIN_KEYS: Final = keys_of(FallbackConfig)
+MODEL_KEYS: Final = keys_of(ModelEntry)
 _NO_ENTRY: Final = ModelEntry()
 FILE_KEYS: Final = ("name", *CHAIN_KEYS, "providers", "models")
 
@@ -145,15 +146,29 @@ def _models(problems: list[str], value: object) -> dict[str, ModelEntry]:
     if not isinstance(value, Mapping):
         problems += told(RefusedError(value, "a table of models by name"), ("models",))
         return {}
-    entries = {
-        str(name): _sound(problems, each, ModelEntry, ("models", str(name)), _NO_ENTRY)
-        for name, each in value.items()
-    }
+    entries: dict[str, ModelEntry] = {}
+    for name, each in value.items():
+        path = ("models", str(name))
+        unquoted = dict(_unquoted(each))
+        for rest in unquoted.values():
+            whole = f"{name}.{rest}"
+            remedy = f"quote the name, [{dotted(('models', whole))}]"
+            problems.append(f"models.{whole} is unknown; {remedy}")
+        sound = {k: v for k, v in each.items() if k not in unquoted} if unquoted else each
+        entries[str(name)] = _sound(problems, sound, ModelEntry, path, _NO_ENTRY)
     try:
         ModelTable(entries)
     except ConfigurationError as error:
         problems += told(error)
     return entries
+
+
+def _unquoted(table: object) -> Iterator[tuple[object, str]]:
+    """The keys of a model that are the rest of its name, which has a dot: `[models.gpt-4.1]`."""
+    for key, each in table.items() if isinstance(table, Mapping) else ():
+        if isinstance(each, Mapping) and not difflib.get_close_matches(str(key), MODEL_KEYS, n=1):
+            further = tuple(rest for _, rest in _unquoted(each))
+            yield key, f"{key}.{further[0]}" if further else str(key)
 
 
 def _name_problems(entries: Sequence[Entry]) -> Iterator[str]:

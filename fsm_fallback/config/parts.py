@@ -85,6 +85,8 @@ _HIDDEN: Final = {
 }
 """What may hold a key where it is wrong: said without its value."""
 
+_NO_SCHEME: Final = "begins with neither http:// nor https://; put one of them before it"
+
 
 def _own_key(self: ChatConfig) -> str | None:
     return f"{self.kind.upper()}_API_KEY" if self.kind in _CHATS else None
@@ -252,5 +254,8 @@ def _hiding(part: ChatConfig) -> Iterator[str]:
     """What is out of bounds, without the value where that may be a key."""
     for problem in bound_problems(part):
         subject = problem.partition(" is ")[0]
-        words = _HIDDEN.get(subject.rpartition(".")[2])
+        field = subject.rpartition(".")[2]
+        words = _HIDDEN.get(field)
+        if field == "base_url" and isinstance(part.base_url, str) and "://" not in part.base_url:
+            words = _NO_SCHEME
         yield problem if words is None else f"{subject} {words}"

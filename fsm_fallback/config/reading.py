@@ -15,6 +15,7 @@ from fsm_fallback.core.bounds import shown
 from fsm_fallback.errors import ConfigurationError
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
+_PROVIDERS: Final = re.compile(r"\s*\[\[?\s*providers\s*\]")
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -53,10 +54,11 @@ def _parsed(path: Path) -> tuple[dict[str, Any], str]:
         return {}, f"cannot be read ({error.strerror}); give the path of a TOML file"
     except ValueError:
         return {}, "cannot be read (its name holds a null byte); give the path of a TOML file"
+    text = text.removeprefix(_BYTE_ORDER_MARK)
     try:
-        return tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK)), ""
+        return tomllib.loads(text), ""
     except tomllib.TOMLDecodeError as error:
-        return {}, hidden(_no_toml(str(error)))
+        return {}, hidden(_no_toml(str(error), text))
     except RecursionError:
         return {}, "is nested too deep; take tables or lists out"
     except ValueError:  # of int()
@@ -64,11 +66,13 @@ def _parsed(path: Path) -> tuple[dict[str, Any], str]:
         return {}, f"has a number of more than {most} digits; give one of 64 bits"
 
 
-def _no_toml(told: str) -> str:
+def _no_toml(told: str, text: str) -> str:
     place = _PLACE.search(told)
     if place is None:
         return f"is no TOML ({told}); mend it"
     what = told[: place.start()]
     if place[1] is None:
         return f"is no TOML at its end ({what}); mend it"
-    return f"is no TOML at line {place[1]}, column {place[2]} ({what}); mend it"
+    line = text.split("\n")[int(place[1]) - 1]
+    remedy = "write [[providers]] above each" if _PROVIDERS.match(line) else "mend it"
+    return f"is no TOML at line {place[1]}, column {place[2]} ({what}); {remedy}"

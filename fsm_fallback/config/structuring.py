@@ -27,6 +27,7 @@ from fsm_fallback.config.parts import (
     TEXT,
     WINDOWS,
     Kinds,
+    Path,
     ProviderConfig,
 )
 from fsm_fallback.config.wording import MissingError, RefusedError, keys_of
@@ -152,8 +153,9 @@ def _wanted(part: type[Any], field: str) -> str:
 def _of_kind(converter: cattrs.Converter, kinds: Kinds, value: object, _: object) -> Any:
     """The part that a table stands for, by its `kind`; of a strategy its kind alone will do."""
     named = f"one of {', '.join(kinds)}"
+    at: Path = ("kind",)
     if isinstance(value, str) and kinds is STRATEGIES:
-        value = {"kind": value}
+        value, at = {"kind": value}, ()
     if not isinstance(value, Mapping):
         table = f"a table whose kind is {named}"
         raise RefusedError(value, f"{named}, or {table}" if kinds is STRATEGIES else table)
@@ -161,7 +163,7 @@ def _of_kind(converter: cattrs.Converter, kinds: Kinds, value: object, _: object
         raise MissingError(named, ("kind",))
     kind: object = value["kind"]
     if not isinstance(kind, str) or kind not in kinds:
-        raise RefusedError(kind, named, ("kind",))
+        raise RefusedError(kind, named, at)
     part = kinds[kind]
     keeps = "kind" in keys_of(part)
     rest = {key: each for key, each in value.items() if keeps or key != "kind"}

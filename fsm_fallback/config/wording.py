@@ -22,6 +22,7 @@ from cattrs.errors import (
 
 from fsm_fallback.config.parts import GIVEN_IN_CODE, Path
 from fsm_fallback.core.bounds import shown
+from fsm_fallback.core.parameters import FallbackConfig
 from fsm_fallback.errors import ConfigurationError
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -34,8 +35,18 @@ _MAY_BE_KEY: Final = re.compile(
 )
 _STRING: Final = re.compile(r"""(?<= is )('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?=; give )""")
 _WORD: Final = re.compile(r"""(['"])(?:(?!(?:[^\d]*\d){5})[\w.:+-]{0,20}|\d{4}-\d\d-\d\d)\1""")
+_CHOICE: Final = re.compile(r" is '([\w.:+-]+)'; (give one of (\w+(?:, (?!or )\w+)*))(?=$|, or )")
+_OR_NONE: Final = ", or None"
 _NOT_SHOWN: Final = "(may be a key, not shown)"
 _KEY_WORDS: Final = ("key", "token", "secret", "password")
+
+
+PLAIN_KEYS: Final = (
+    "name",
+    *(each.name for each in attrs.fields(FallbackConfig) if not attrs.has(type(each.default))),
+    "strategy",
+)
+"""The keys of a file that are no tables, or may be none: they stand above the first table."""
 
 
 class RefusedError(Exception):
@@ -83,6 +94,8 @@ def unknown_keys(unknown: Iterable[object], known: Collection[str], path: Path) 
     for key in sorted(map(str, unknown)):
         if "api_key_env" in known and any(word in key.lower() for word in _KEY_WORDS):
             remedy = "give api_key_env, the NAME of an environment variable; no key in a file"
+        elif path and key in PLAIN_KEYS:
+            remedy = "it belongs to the whole file, above its first table"
         elif near := difflib.get_close_matches(key, known, n=1):
             remedy = f"did you mean {near[0]!r}"
         else:
@@ -120,10 +133,19 @@ def _worded(problem: str) -> str:
     That is one of 20 characters at most, letters, digits and `_.:+-`, of which 4 are digits at
     most; or a date.
     """
+    if problem.endswith(_OR_NONE):  # which TOML has not
+        problem = f"{problem.removesuffix(_OR_NONE)}, or leave it out"
     found = _STRING.search(problem)
     if found is None or (_WORD.fullmatch(found[0]) and hidden(found[0]) == found[0]):
-        return hidden(problem)
+        return hidden(_CHOICE.sub(_meant, problem))
     return hidden(f"{problem[: found.start()]}a string {_NOT_SHOWN}{problem[found.end() :]}")
+
+
+def _meant(choice: re.Match[str]) -> str:
+    """A word that is none of a few, with the one that is meant."""
+    word, remedy, words = choice.groups()
+    near = difflib.get_close_matches(word.lower(), words.split(", "), n=1)
+    return f" is {word!r}; did you mean {near[0]!r}" if near else f" is {word!r}; {remedy}"
 
 
 def _moved(problem: str, path: Path) -> str:

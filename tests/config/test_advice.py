@@ -69,6 +69,11 @@ ODD = [
         },
         "strategy.prefer has 'vision', which no provider has; they have 'tools'",
     ),
+    (
+        {"models": {"gpt-4.1-mni": {}}, "providers": [chat("gpt-4.1-mini"), chat("b")]},
+        "models.\"gpt-4.1-mni\" is the model of no provider; did you mean 'gpt-4.1-mini'",
+    ),
+    ({"models": {"zzz": {}}}, "models.zzz is the model of no provider; take it out"),
 ]
 
 
@@ -80,6 +85,7 @@ def test_an_oddity_is_told(more, begins):
 
 
 EVEN = [
+    {"models": {"zzz": {}}, "providers": [chat("a"), {"name": "c", "kind": "code"}]},
     {"providers": [chat("a", account="x"), chat("b")]},
     {"deadline": 20},
     {"deadline": None},

@@ -26,10 +26,10 @@ BAD_TABLES = [
     ({"nme": "x"}, "nme is unknown; did you mean 'name'"),
     ({"name": ""}, "name is ''; give a non-empty string"),
     ({"name": 3}, "name is 3; give a non-empty string"),
-    ({"deadline": "60"}, "deadline is '60'; give finite seconds > 0, or None"),
-    ({"deadline": True}, "deadline is True; give finite seconds > 0, or None"),
-    ({"deadline": float("nan")}, "deadline is nan; give finite seconds > 0, or None"),
-    ({"deadline": -1}, "deadline is -1; give finite seconds > 0, or None"),
+    ({"deadline": "60"}, "deadline is '60'; give finite seconds > 0, or leave it out"),
+    ({"deadline": True}, "deadline is True; give finite seconds > 0, or leave it out"),
+    ({"deadline": float("nan")}, "deadline is nan; give finite seconds > 0, or leave it out"),
+    ({"deadline": -1}, "deadline is -1; give finite seconds > 0, or leave it out"),
     ({"when_all_open": "hope"}, "when_all_open is 'hope'; give one of fail, wait"),
     (
         {"when_all_open": "wait"},
@@ -112,10 +112,72 @@ def test_an_unknown_strategy_is_told_with_those_there_are(strategy):
     assert "give one of sequential, " in problem
 
 
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        (
+            {"strategy": "cost_optimised"},
+            "strategy is 'cost_optimised'; did you mean 'cost_optimized'",
+        ),
+        (
+            {"strategy": {"kind": "capabilty"}},
+            "strategy.kind is 'capabilty'; did you mean 'capability_based'",
+        ),
+        (
+            {"providers": [{**OPENAI, "kind": "Anthropic"}]},
+            "providers[0].kind is 'Anthropic'; did you mean 'anthropic'",
+        ),
+        ({"audit": "of"}, "audit is 'of'; did you mean 'off'"),
+        (
+            {"breaker": {"initial_state": "opened"}},
+            "breaker.initial_state is 'opened'; did you mean 'open'",
+        ),
+    ],
+)
+def test_a_word_that_is_nearly_right_is_answered_with_the_right_one(tables, problem):
+    """As a key is."""
+    assert problems(**tables) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("gpt-4.1-mini", {"gpt-4": {"1-mini": {"context_window": 9}}}),
+        ("gemini-2.5.1", {"gemini-2": {"5": {"1": {"price": {}}}}}),
+    ],
+)
+def test_a_name_of_a_model_without_quotes_is_told_how_to_write_it(name, key):
+    """To TOML its dots are tables in tables."""
+    assert problems(models=key) == [f'models.{name} is unknown; quote the name, [models."{name}"]']
+
+
+def test_a_slip_in_a_key_of_a_model_is_no_name():
+    """It is answered with the nearest key."""
+    assert problems(models={"m": {"prise": {"input_mtok": 1}}}) == [
+        "models.m.prise is unknown; did you mean 'price'"
+    ]
+
+
+@pytest.mark.parametrize("key", ["name", "deadline", "attempt_timeout", "strategy", "audit"])
+def test_a_key_of_the_file_below_a_table_is_sent_to_its_top(key):
+    """To TOML it is a key of that table."""
+    assert problems(retry={key: 1}) == [
+        f"retry.{key} is unknown; it belongs to the whole file, above its first table"
+    ]
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", f"user:{KEY}@example.org/v1"])
+def test_an_address_without_a_scheme_is_told_what_it_lacks(url):
+    """It is not shown: it may hold a password."""
+    assert provider_problems(base_url=url) == [
+        "providers[0].base_url begins with neither http:// nor https://; put one of them before it"
+    ]
+
+
 BAD_ENTRIES = [
     ({"name": None}, "name is None; give a non-empty string"),
     ({"model": ["m"]}, "model is a list; give a non-empty string"),
-    ({"context_window": "8k"}, "context_window is '8k'; give a whole number >= 1, or None"),
+    ({"context_window": "8k"}, "context_window is '8k'; give a whole number >= 1, or leave it out"),
     ({"capabilities": "tools"}, "capabilities is 'tools'; give a list of non-empty strings"),
     ({"price": 3}, "price is 3; give a table"),
     ({"price": {"input_mtok": 1}}, "price.output_mtok is missing; give US dollars in [0, 1e9]"),
@@ -143,8 +205,8 @@ def test_a_bad_value_of_a_provider_is_told_with_its_place(more, problem):
     [
         ({"name": "a"}, "providers[0].kind is missing; give one of openai, anthropic, chain, code"),
         (
-            {"name": "a", "kind": "opnai"},
-            "providers[0].kind is 'opnai'; give one of openai, anthropic, chain, code",
+            {"name": "a", "kind": "gemini"},
+            "providers[0].kind is 'gemini'; give one of openai, anthropic, chain, code",
         ),
         ({"kind": "code"}, "providers[0].name is missing; give a non-empty string"),
         ({"name": "a", "kind": "openai"}, "providers[0].model is missing; give a non-empty string"),

@@ -30,6 +30,20 @@ def test_a_mapping_is_taken_as_it_is():
         (b"name = ", "is no TOML at its end (Invalid value); mend it"),
         (b"a = 1" + b"0" * 5000, "has a number of more than 4300 digits; give one of 64 bits"),
         (b"a = " + b"[" * 5000, "is nested too deep; take tables or lists out"),
+        (
+            b'[providers]\nname = "a"\n[providers]\n',
+            (
+                "is no TOML at line 3, column 11 (Cannot declare ('providers',) twice); "
+                "write [[providers]] above each"
+            ),
+        ),
+        (
+            b'[providers]\nname = "a"\n[[providers]]\n',
+            (
+                "is no TOML at line 3, column 12 (Cannot overwrite a value); "
+                "write [[providers]] above each"
+            ),
+        ),
         (b"name = '\xff'", "is no UTF-8 (byte 8); write it as UTF-8"),
     ],
 )
