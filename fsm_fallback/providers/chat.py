@@ -137,21 +137,25 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, (frozenset, set, tuple, list)) and all(map(_is_text, value))
 
 
-def _are_messages(value: object) -> bool:
-    return isinstance(value, tuple) and all(isinstance(each, ChatMessage) for each in value)
+def _extra_problems(extra: object) -> Iterator[str]:
+    """What is wrong with keywords by provider; no value is shown, for it may be a key."""
+    if not isinstance(extra, Mapping):
+        yield f"ChatRequest.extra is {_measured(extra)}; give mappings of SDK keywords by provider"
+        return
+    for name, native in extra.items():
+        where = f"ChatRequest.extra[{shown(name)}]"
+        if not _is_text(name):
+            yield f"{where} is for no name; give the name of a provider"
+        if not isinstance(native, Mapping):
+            yield f"{where} is {_measured(native)}; give a mapping of SDK keywords"
+            continue
+        for key in native:
+            if not _is_text(key):
+                yield f"{where} has the key {shown(key)}; give the keyword of the SDK, a string"
 
 
-def _is_extra(value: object) -> bool:
-    return isinstance(value, Mapping) and all(
-        _is_text(name) and isinstance(native, Mapping) and all(map(_is_text, native))
-        for name, native in value.items()
-    )
-
-
-_MESSAGES: Final = Bound(lambda v: bool(v) and _are_messages(v), "at least one ChatMessage")
 _TEXT: Final = Bound(lambda v: isinstance(v, str), "text").or_none()
 _NEEDS: Final = Bound(_is_texts, "a set of non-empty strings")
-_EXTRA: Final = Bound(_is_extra, "mappings of SDK keywords by provider")
 
 
 @attrs.frozen(kw_only=True)
@@ -167,27 +171,36 @@ class ChatRequest:
         needs: What a model must be able to do beyond what can be seen here, such as "tools" or
             "json_schema".
         extra: By the name of a provider, keywords for the call of its SDK. They go to that
-            provider only, as they are, and win over what is made of the other fields. Kept as
-            given, not copied.
+            provider only, as they are, and win over what is made of the other fields. Under a name
+            that no provider has they go to nobody. Kept as given, not copied.
 
     Raises:
         ConfigurationError: Naming every argument that cannot work.
     """
 
-    messages: tuple[ChatMessage, ...] = attrs.field(
-        converter=_as_messages, metadata={"bound": _MESSAGES}
-    )
+    messages: tuple[ChatMessage, ...] = attrs.field(converter=_as_messages)
     system: str | None = attrs.field(default=None, repr=_measured, metadata={"bound": _TEXT})
     max_output_tokens: int | None = attrs.field(default=None, metadata={"bound": COUNT.or_none()})
     needs: frozenset[str] = attrs.field(
         default=frozenset(), converter=_as_needs, metadata={"bound": _NEEDS}
     )
-    extra: Mapping[str, Mapping[str, Any]] = attrs.field(
-        factory=dict, repr=False, metadata={"bound": _EXTRA}
-    )
+    extra: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        refuse_problems(bound_problems(self))
+        refuse_problems(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        messages: object = self.messages
+        if not isinstance(messages, tuple) or not messages:
+            given = "empty" if messages == () else shown(messages)
+            yield f"ChatRequest.messages is {given}; give at least one ChatMessage"
+        else:
+            for place, each in enumerate(messages):
+                if not isinstance(each, ChatMessage):
+                    where = f"ChatRequest.messages[{place}]"
+                    yield f"{where} is {_measured(each)}; give a ChatMessage"
+        yield from bound_problems(self)
+        yield from _extra_problems(self.extra)
 
     @property
     def images(self) -> int:

@@ -95,12 +95,40 @@ class TestRequests:
             )
         )
         assert problems == (
-            "ChatRequest.messages is a tuple; give at least one ChatMessage",
+            "ChatRequest.messages is empty; give at least one ChatMessage",
             "ChatRequest.system is 3; give text, or None",
             "ChatRequest.max_output_tokens is 0; give a whole number >= 1, or None",
             "ChatRequest.needs is 'tools'; give a set of non-empty strings",
-            "ChatRequest.extra is a dict; give mappings of SDK keywords by provider",
+            "ChatRequest.extra['a'] is 1; give a mapping of SDK keywords",
         )
+
+    @pytest.mark.parametrize(
+        ("fields", "problem"),
+        [
+            ({"messages": {}}, "messages is a dict; give at least one ChatMessage"),
+            (
+                {"messages": ["a", ChatMessage("user", "b")]},
+                "messages[0] is <1 characters>; give a ChatMessage",
+            ),
+            (
+                {"extra": SECRET},
+                "extra is <15 characters>; give mappings of SDK keywords by provider",
+            ),
+            (
+                {"extra": {"gpt": SECRET, "claude": {"x": SECRET}}},
+                "extra['gpt'] is <15 characters>; give a mapping of SDK keywords",
+            ),
+            ({"extra": {3: {}}}, "extra[3] is for no name; give the name of a provider"),
+            (
+                {"extra": {"gpt": {3: SECRET}}},
+                "extra['gpt'] has the key 3; give the keyword of the SDK, a string",
+            ),
+        ],
+    )
+    def test_what_is_wrong_in_a_field_is_named_by_its_place(self, fields, problem):
+        """And never shown: it may be a prompt or a key."""
+        problems = problems_of(lambda: ChatRequest(**{"messages": "x", **fields}))
+        assert problems == (f"ChatRequest.{problem}",)
 
     @pytest.mark.parametrize(
         ("role", "content", "problem"),
