@@ -46,6 +46,8 @@ class Spans:
             later.
         genai: Whether attempts carry the names of the semantic conventions for generative AI as
             well. Instrumented SDKs tell the same in spans of their own, inside of these.
+            `gen_ai.provider.name` is the provider's name in the chain, so name providers as the
+            conventions do, `"openai"` or `"anthropic"`, where dashboards look for those.
 
     Raises:
         ConfigurationError: If an argument cannot work, or `opentelemetry-api` is not installed.
