@@ -18,7 +18,12 @@ import attrs
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain_rows import CHAIN
 from fsm_fallback.core.outcome import KIND_ROWS
-from fsm_fallback.core.parameters import BreakerConfig
+from fsm_fallback.core.parameters import (
+    BreakerConfig,
+    FallbackConfig,
+    RetryConfig,
+    StreamConfig,
+)
 from fsm_fallback.core.table import Table
 from fsm_fallback.diagrams import diagram, mermaid
 from fsm_fallback.providers.faults import fault_table_rows
@@ -30,6 +35,7 @@ PAGES: Final = (
     DOCS / "breaker.md",
     DOCS / "machines.md",
     DOCS / "faults.md",
+    DOCS / "configuration.md",
     DOCS.parent / "README.md",
 )
 SUFFIXES: Final = {"mermaid": "mmd", "table": "md", "dot": "dot"}
@@ -37,6 +43,8 @@ IN_FORCE: Final[Mapping[str, Mapping[str, object] | None]] = {
     "breaker": BreakerConfig().in_force,
     "chain": None,
 }
+TABLES: Final = (BreakerConfig, RetryConfig, StreamConfig)
+"""What has a table of its own."""
 ARGUMENT: Final = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 """An argument in a docstring, and what is said of it."""
 CALLS: Final = ("admit", "succeed", "fail", "release", "hold")
@@ -55,7 +63,10 @@ def pages() -> dict[Path, str]:
         "breaker, rows": drawn(BREAKER, "table"),
         "chain, whole": fenced(drawn(CHAIN, "mermaid")),
         "chain, rows": drawn(CHAIN, "table"),
-        "breaker, parameters": parameters(),
+        "breaker, parameters": parameters(BreakerConfig),
+        "chain, parameters": parameters(FallbackConfig),
+        "retry, parameters": parameters(RetryConfig),
+        "stream, parameters": parameters(StreamConfig),
         "kinds": kinds(),
         "signals": signals(),
     }
@@ -78,12 +89,14 @@ def fenced(text: str) -> str:
     return f"```mermaid\n{text}```\n"
 
 
-def parameters() -> str:
-    """Every parameter of a breaker, as a Markdown table: from the class and its docstring."""
-    told = dict(ARGUMENT.findall(inspect.cleandoc(BreakerConfig.__doc__ or "")))
+def parameters(part: type[attrs.AttrsInstance]) -> str:
+    """Every parameter of a class, as a Markdown table: from the class and its docstring."""
+    told = dict(ARGUMENT.findall(inspect.cleandoc(part.__doc__ or "")))
     rows = ["| parameter | default | may be | meaning |", "|" + " --- |" * 4]
-    for field in attrs.fields(BreakerConfig):
+    for field in attrs.fields(part):
         default = field.default.value if isinstance(field.default, Enum) else field.default
+        if isinstance(default, TABLES):
+            default = f"{type(default).__name__}()"
         wanted = field.metadata["bound"].wanted
         meaning = " ".join(told[field.name].split())
         rows.append(f"| `{field.name}` | `{default}` | {wanted} | {meaning} |")
