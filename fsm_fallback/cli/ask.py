@@ -124,7 +124,7 @@ def _hints(trail: Iterable[Attempt | Skip], config: Path) -> Iterator[str]:
         if each.fault is not None
         and (each.fault.kind is FaultKind.MODEL or _status(each) == _NOT_FOUND)
     ]
-    for name, url in _addresses(config).items():
+    for name, url in _addresses(config).items() if lost else ():
         if name in lost:
             yield f"{name!r} was asked at {url}; check base_url, too: it may lead elsewhere"
 
