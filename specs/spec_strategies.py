@@ -109,6 +109,14 @@ def within(count: int, share: float) -> bool:
     return abs(count - DRAWS * share) <= 5 * math.sqrt(DRAWS * share * (1 - share)) + 1e-9
 
 
+class _Shut(StandIn):
+    """One whose breaker is open."""
+
+    def opens_at(self, now: float) -> float:
+        """Later."""
+        return now + 10.0
+
+
 class TestEveryStrategy:
     @given(STRATEGIES, CANDIDATES, REQUESTS, SAMPLES)
     def test_candidates_in_are_candidates_out(
@@ -225,6 +233,15 @@ class TestLoadBalanced:
         candidates = tuple(known(str(n), in_flight=load) for n, load in enumerate(loads))
         order = asked(LoadBalanced(by="in_flight"), candidates, CallOptions(), sample)
         assert [each.in_flight for each in order] == sorted(loads)
+
+    @pytest.mark.parametrize("by", ["in_flight", "latency"])
+    def test_one_whose_breaker_would_refuse_is_asked_for_nobody(self, by: str) -> None:
+        """Though it is the idlest, and was the fastest; and its share does not go to one alone."""
+        down = _Shut("down", takes=0.01)
+        rest = [known(name, takes=0.5, in_flight=2) for name in "abc"]
+        counted = firsts(LoadBalanced(by=by), down, *rest)
+        assert counted["down"] == 0
+        assert all(within(counted[name], 1 / 3) for name in "abc"), counted
 
     def test_equal_loads_are_shared_out(self) -> None:
         """None of them is first always."""

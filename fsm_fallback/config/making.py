@@ -390,6 +390,8 @@ def url_of(entry: ChatConfig) -> str | None:
 
 def _adapter(entry: ChatConfig, url: str | None) -> Any:
     adapter = ADAPTERS[entry.kind]
+    most = entry.max_output_tokens
+    more = {} if most is None else {"max_output_tokens": most}  # else the adapter's own
     kind = getattr(import_module(adapter.module), adapter.name)
     return kind(
         entry.name,
@@ -400,5 +402,5 @@ def _adapter(entry: ChatConfig, url: str | None) -> Any:
         capabilities=entry.capabilities,
         context_window=entry.context_window,
         price=entry.price,
-        max_output_tokens=entry.max_output_tokens,
+        **more,
     )

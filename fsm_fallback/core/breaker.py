@@ -236,7 +236,7 @@ class Breaker(BreakerModel):
         self.pass_time(now)
         source = self.state
         until = snapshot.taken_at if snapshot.open_until is None else snapshot.open_until
-        self.close()
+        self.begin_empty()
         self._stand(snapshot.state, max(0.0, until - snapshot.taken_at))
         self.step, self.holds, self.cause = snapshot.step, snapshot.holds, snapshot.cause
         self.actor, self.reason = actor, reason

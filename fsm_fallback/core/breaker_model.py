@@ -67,6 +67,7 @@ class BreakerModel(BreakerGuards):
     step: int = attrs.field(init=False, default=0)
     holds: int = attrs.field(init=False, default=0)
     cause: Fault | None = attrs.field(init=False, default=None)
+    healed_at: float | None = attrs.field(init=False, default=None)  # when a round closed it
     actor: str | None = attrs.field(init=False, default=None)  # whose word it stands by
     reason: str | None = attrs.field(init=False, default=None)
     round: Round = attrs.field(init=False, default=NO_ROUND)
@@ -168,13 +169,19 @@ class BreakerModel(BreakerGuards):
 
     def close(self) -> None:
         """Close with empty evidence; the backoff stays, and wears off with time."""
-        self.open_until = self.cause = None
-        self._turn()
+        self.begin_empty()
+        self.healed_at = self.now
 
     def clear(self) -> None:
         """Forget evidence, backoff, holds and cause: what an operator's word begins with."""
         self.step = self.holds = 0
-        self.close()
+        self.healed_at = None
+        self.begin_empty()
+
+    def begin_empty(self) -> None:
+        """Begin a generation without evidence, open time and cause."""
+        self.open_until = self.cause = None
+        self._turn()
 
     # Reading --------------------------------------------------------------------------------
 

@@ -233,13 +233,13 @@ def _idler(
     candidates: list[Candidate],
     weights: list[float],
     grown: list[float] | None,
-    now: float,  # noqa: ARG001  # as all ways
+    now: float,
     sample: float,
 ) -> list[Candidate]:
     """Those with the fewest calls in flight first; equal ones as drawn."""
     drawn, chance = _drawn_evenly(range(len(candidates)), sample)
     loads = [
-        ((candidates[place].in_flight + 1) / weights[place], turn, place)
+        (_load(candidates[place], now) / weights[place], turn, place)
         for turn, place in enumerate(drawn)
     ]
     loads.sort()
@@ -247,6 +247,12 @@ def _idler(
     if grown is not None and chance >= grown[order[0]]:
         order[0], order[1] = order[1], order[0]
     return [candidates[place] for place in order]
+
+
+def _load(candidate: Candidate, now: float) -> float:
+    if candidate.opens_at(now) > now:
+        return math.inf  # its breaker would refuse
+    return candidate.in_flight + 1
 
 
 _Way = Callable[[list[Candidate], list[float], list[float] | None, float, float], list[Candidate]]

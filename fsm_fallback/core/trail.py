@@ -62,9 +62,9 @@ class Candidate(Protocol):
 
     @property
     def recovered_at(self) -> float | None:
-        """When its breaker closed, in the clock's seconds.
+        """When a round of probes closed its breaker, in the clock's seconds.
 
-        None where it never was open, infinite while it is.
+        None where none did, or an operator closed it; infinite while it is open.
         """
         ...
 

@@ -127,7 +127,7 @@ def _own_meter(link: Link) -> Meter:
     return meters.by_name[link.name]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Link:
     """A candidate of the core, with everything a driver needs to call it.
 
@@ -197,6 +197,9 @@ class Link:
         self.is_priced = self.info.price is not None
         self.most_pending = 0 if self.is_priced else MANY
 
+    def __repr__(self) -> str:
+        return f"<candidate {self.name!r}>"
+
     def opens_at(self, now: float) -> float:
         """When its breaker may admit."""
         if self.core.straight is not None and not self.circuit.is_joint:
@@ -218,10 +221,10 @@ class Link:
 
     @property
     def recovered_at(self) -> float | None:
-        """When its breaker closed; None where it never was open, infinite while it is."""
+        """When a round of probes closed its breaker; None where none did, infinite while open."""
         core = self.core
         if core.state is S.CLOSED:
-            return core.current.since if core.current.number else None
+            return core.healed_at
         return math.inf if core.state in _SHUT else None
 
     def upstream(self) -> Upstream:
@@ -327,7 +330,7 @@ class Link:
         """Note that a call was cut before there was a thread for it."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ThreadLink(Link):
     """A provider with plain calls only, in a chain that is awaited."""
 
@@ -391,7 +394,7 @@ class ThreadLink(Link):
         return self.take_fault(chain, lease, fault, error or TimeoutError(words), now)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ThreadStreamLink(ThreadLink):
     """As `ThreadLink`, of streams."""
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import attrs
 
+from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.chain_rows import CHAIN, ChainState
 from fsm_fallback.core.commands import Command
@@ -170,16 +171,18 @@ class Walk:
             return said
 
     def _wrong_order(self, candidates: object) -> ConfigurationError:
-        told: object = candidates
-        if isinstance(candidates, tuple):
-            told = [
-                each.provider if isinstance(each, Skip) else getattr(each, "name", each)
-                for each in candidates
-            ]
+        told = shown(candidates)
+        if isinstance(candidates, (tuple, list)):
+            told = f"[{', '.join(map(self._known, candidates))}]"
         return ConfigurationError(
-            f"{type(self.strategy).__name__}.order of chain {self.name!r} is {told!r}; give each "
+            f"{type(self.strategy).__name__}.order of chain {self.name!r} is {told}; give each "
             f"candidate once, or a Skip in its place: {', '.join(self.named)}"
         )
+
+    def _known(self, item: object) -> str:
+        """An item of an order as a message may show it: what is no provider may be anything."""
+        name = item.provider if isinstance(item, Skip) else getattr(item, "name", None)
+        return repr(name) if name in self.named else f"a {type(item).__name__}"
 
     def chain(
         self,

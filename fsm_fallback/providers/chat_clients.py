@@ -13,7 +13,8 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -57,6 +58,25 @@ class Sdk:
     awaited: str
 
 
+class _Lent:
+    """A client, and how many calls have it; one that goes is closed behind the last of them."""
+
+    __slots__ = ("client", "goes", "users")
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.users = 0
+        self.goes = False
+
+
+def _freed(lent: _Lent | None) -> Any:
+    """Have a client go; itself, if nobody has it."""
+    if lent is None:
+        return None
+    lent.goes = True
+    return None if lent.users else lent.client
+
+
 class Clients:
     """The clients of one provider. Thread-safe.
 
@@ -88,8 +108,8 @@ class Clients:
         self._api_key_env = api_key_env
         self._given = (client, async_client)
         self._lock = threading.Lock()
-        self._plain: Any = None
-        self._awaited: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._plain: _Lent | None = None
+        self._awaited: WeakKeyDictionary[Any, _Lent] = WeakKeyDictionary()
         if client is None and async_client is None:
             _imported(owner, sdk)
             self._key()
@@ -109,36 +129,82 @@ class Clients:
         if self._given[0] is not None:
             return self._given[0]
         with self._lock:
-            if self._plain is None:
-                self._plain = self._made(self._sdk.plain)
-            return self._plain
+            return self._plain_locked().client
 
     def awaited(self) -> Any:
         """The client of the running event loop."""
         if self._given[1] is not None:
             return self._given[1]
-        loop = _running_loop()
         with self._lock:
-            client = self._awaited.get(loop)
-            if client is None:
-                self._forget_closed_loops()
-                client = self._awaited[loop] = self._made(self._sdk.awaited)
-            return client
+            return self._awaited_locked(_running_loop()).client
+
+    @contextmanager
+    def lent(self) -> Generator[Any, None, None]:
+        """Lend the client for plain calls; one that is closed meanwhile closes behind the last."""
+        if self._given[0] is not None:
+            yield self._given[0]
+            return
+        with self._lock:
+            lent = self._plain_locked()
+            lent.users += 1
+        try:
+            yield lent.client
+        finally:
+            if self._comes_back(lent):
+                lent.client.close()
+
+    @asynccontextmanager
+    async def alent(self) -> AsyncGenerator[Any, None]:
+        """As `lent`, the client of the running event loop."""
+        if self._given[1] is not None:
+            yield self._given[1]
+            return
+        with self._lock:
+            lent = self._awaited_locked(_running_loop())
+            lent.users += 1
+        try:
+            yield lent.client
+        finally:
+            if self._comes_back(lent):
+                await lent.client.close()
+
+    def _plain_locked(self) -> _Lent:
+        if self._plain is None:
+            self._plain = _Lent(self._made(self._sdk.plain))
+        return self._plain
+
+    def _awaited_locked(self, loop: Any) -> _Lent:
+        lent = self._awaited.get(loop)
+        if lent is None:
+            self._forget_closed_loops()
+            lent = self._awaited[loop] = _Lent(self._made(self._sdk.awaited))
+        return lent
 
     def close(self) -> None:
-        """Close the client for plain calls, if it was made here; a later call makes another."""
+        """Close the client for plain calls, if it was made here; a later call makes another.
+
+        Calls that are out have it to their end.
+        """
         with self._lock:
-            client, self._plain = self._plain, None
-        if client is not None:
-            client.close()
+            lent, self._plain = self._plain, None
+            free = _freed(lent)
+        if free is not None:
+            free.close()
 
     async def aclose(self) -> None:
         """Close that, and the client of the running event loop, if they were made here."""
         with self._lock:
-            client = self._awaited.pop(_running_loop(), None)
+            lent = self._awaited.pop(_running_loop(), None)
+            free = _freed(lent)
         self.close()
-        if client is not None:
-            await client.close()
+        if free is not None:
+            await free.close()
+
+    def _comes_back(self, lent: _Lent) -> bool:
+        """Note that a call has ended; whether the client is to be closed now."""
+        with self._lock:
+            lent.users -= 1
+            return lent.goes and not lent.users
 
     def _made(self, kind: str) -> Any:
         options: dict[str, Any] = {"api_key": self._key(), "max_retries": 0}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -148,9 +149,10 @@ class ChatProvider:
             ConfigurationError: It is no request; nothing was sent.
             Exception: What the SDK raises, as it is.
         """
-        asked, client = request_of(request), self._clients.plain()
-        keywords = self._keywords(asked, client, timeout)
-        return self._reply(self._dialect.create(client)(**keywords))
+        asked = request_of(request)
+        with self._clients.lent() as client:
+            keywords = self._keywords(asked, client, timeout)
+            return self._reply(self._dialect.create(client)(**keywords))
 
     async def acall(
         self,
@@ -159,9 +161,10 @@ class ChatProvider:
         timeout: float | None = None,  # noqa: ASYNC109  # the SDK's, as in `call`
     ) -> ChatReply:
         """As `call`, awaited, in any event loop of asyncio or trio."""
-        asked, client = request_of(request), self._clients.awaited()
-        keywords = self._keywords(asked, client, timeout)
-        return self._reply(await self._dialect.create(client)(**keywords))
+        asked = request_of(request)
+        async with self._clients.alent() as client:
+            keywords = self._keywords(asked, client, timeout)
+            return self._reply(await self._dialect.create(client)(**keywords))
 
     def stream(
         self, request: ChatRequest | str, *, timeout: float | None = None
@@ -182,12 +185,13 @@ class ChatProvider:
         """
         asked = request_of(request)
 
-        def opened() -> Any:
-            client = self._clients.plain()
-            keywords = self._keywords(asked, client, timeout, stream=True)
-            return self._dialect.create(client)(**keywords)
+        def pieces() -> Generator[ChatReply, None, None]:
+            with self._clients.lent() as client:
+                keywords = self._keywords(asked, client, timeout, stream=True)
+                create = self._dialect.create(client)
+                yield from pieces_of(lambda: create(**keywords), self._pieces())
 
-        return pieces_of(opened, self._pieces())
+        return pieces()
 
     def astream(
         self, request: ChatRequest | str, *, timeout: float | None = None
@@ -195,12 +199,15 @@ class ChatProvider:
         """As `stream`, awaited; leave it with `aclose`, or `contextlib.aclosing`."""
         asked = request_of(request)
 
-        async def opened() -> Any:
-            client = self._clients.awaited()
-            keywords = self._keywords(asked, client, timeout, stream=True)
-            return await self._dialect.create(client)(**keywords)
+        async def pieces() -> AsyncGenerator[ChatReply, None]:
+            async with self._clients.alent() as client:
+                keywords = self._keywords(asked, client, timeout, stream=True)
+                create = self._dialect.create(client)
+                async with aclosing(apieces_of(lambda: create(**keywords), self._pieces())) as read:
+                    async for piece in read:
+                        yield piece
 
-        return apieces_of(opened, self._pieces())
+        return pieces()
 
     def close(self) -> None:
         """Close the client for plain calls, if it was made here. A later call makes another."""

@@ -46,7 +46,7 @@ class LatencySketches:
         sketches = LatencySketches(llm)
         sketches.quantile("openai", 0.99)
 
-    It hears of attempts that are counted from now on: a thousand at a time, and all by the time
+    It hears of attempts that are counted from now on: a few hundred at a time, and all by the time
     somebody reads. Whichever call finds that many pending puts them in, which takes it a few
     milliseconds. Providers of one name in several chains share a sketch.
 

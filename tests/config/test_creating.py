@@ -219,3 +219,11 @@ def test_all_failing_raises_as_any_chain_does(emulated, create):
     emulated["anthropic"].script(Status(503))
     with pytest.raises(AllProvidersFailed):
         create(EXAMPLE).call("why")
+
+
+def test_a_chat_provider_has_the_bound_of_its_adapter_where_the_file_says_none(create, emulated):
+    """Anthropic's API wants one."""
+    entry = {"name": "c", "kind": "anthropic", "model": "m", "base_url_env": "ANTHROPIC_BASE_URL"}
+    assert create({"providers": [entry]}).call("Why?").text
+    (request,) = emulated["anthropic"].requests
+    assert request.body["max_tokens"] == 1024

@@ -125,6 +125,34 @@ class TestClients:
         adapter.close()
         assert adapter.call("Why?").text == "[emulated first] Why?"
 
+    def test_a_call_that_is_out_has_its_client_to_the_end(self, plain_chat):
+        """It is closed behind the last; a call that begins meanwhile has another."""
+        adapter = plain_chat.adapter()
+        pieces = adapter.stream("Why?")
+        next(pieces)
+        client = adapter._clients.plain()
+        adapter.close()
+        assert not client.is_closed()
+        assert adapter.call("Why?").text == "[emulated first] Why?"
+        assert adapter._clients.plain() is not client
+        assert "".join(each.text for each in pieces)
+        assert client.is_closed()
+
+    def test_an_awaited_call_that_is_out_has_its_client_to_the_end(self, awaited_chat):
+        """As above."""
+        adapter = awaited_chat.adapter()
+
+        async def closed_meanwhile():
+            pieces = adapter.astream("Why?")
+            await anext(pieces)
+            client = adapter._clients.awaited()
+            await adapter.aclose()
+            was_closed = client.is_closed()
+            rest = [each async for each in pieces]
+            return was_closed, bool(rest), client.is_closed()
+
+        assert awaited_chat.loop.run(closed_meanwhile) == (False, True, True)
+
     def test_an_awaited_adapter_is_closed_by_its_block(self, awaited_chat):
         """The client of this loop, and that of plain calls."""
 
