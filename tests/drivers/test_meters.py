@@ -1,6 +1,7 @@
 """`drivers.meters`: what calls leave to be counted, who counts it, and who is told."""
 
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -430,3 +431,24 @@ def test_a_forked_child_counts_on_though_the_lock_was_held():
     """It counts its own calls alone, and its parent goes on with those before."""
     ended = subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False)  # noqa: S603  # our own code
     assert ended.returncode == 0
+
+
+class TestRecovery:
+    """When a breaker closed again, as strategies read it."""
+
+    def test_it_is_told_of_a_round_of_probes_and_of_nothing_else(self, make, clock):
+        """Not of a breaker that never was open, nor of an operator's word."""
+        llm = make(a=[Overloaded(), "hello", "hello"], b=["spare"])
+        candidate = llm._walk("call").named["a"]
+        circuit = llm.breaker("a")
+        assert candidate.recovered_at is None
+        llm.call("why")
+        circuit.hold(5.0)
+        assert candidate.recovered_at == math.inf
+        clock.advance(5.0)
+        llm.call("why")
+        assert candidate.recovered_at == 5.0
+        circuit.force_open()
+        assert candidate.recovered_at == math.inf
+        circuit.reset()
+        assert candidate.recovered_at is None
