@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from threading import RLock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from fsm_fallback.core.chain import Chain
 from fsm_fallback.core.chain_model import passed_over
@@ -29,7 +29,6 @@ from fsm_fallback.core.metrics import (
     SUCCESS,
     Durations,
     DurationTallies,
-    Meaning,
     ProviderMetrics,
     ProviderTally,
     Told,
@@ -39,6 +38,7 @@ from fsm_fallback.core.metrics import (
 )
 from fsm_fallback.core.snapshot import BreakerSnapshot
 from fsm_fallback.core.table import Row
+from fsm_fallback.drivers.told import Ended, Fell, Passed, Used
 from fsm_fallback.providers.classifying import log_fault_of_user
 
 MANY: Final = 256
@@ -70,41 +70,7 @@ DurationListener = Callable[[str, str, tuple[float, ...]], object]
 """Told of a provider, of an outcome, and of the seconds that attempts of that took."""
 
 
-class Ended(NamedTuple):
-    """How an attempt of a walked call ended, and whom the call had passed over just before.
-
-    `fault` is None for an answer, `left` for one whose caller left.
-    """
-
-    left: bool
-    fault: Meaning | None
-    now: float
-    duration: float
-    first_output: float | None
-    usage: Any
-    former: str
-    reason: str
-
-
-class Passed(NamedTuple):
-    """That it was passed over, and why."""
-
-    reason: str
-
-
-class Fell(NamedTuple):
-    """That a straight call which had passed it over was answered by another."""
-
-    name: str
-    reason: str
-
-
-class Used(NamedTuple):
-    """The tokens that the answer of a straight call told."""
-
-    usage: Any
-
-
+_STRAIGHT: Final = frozenset({tuple})
 _BESIDE: Final = frozenset({Passed, Fell, Used})  # what is no attempt, and has no order among them
 
 
@@ -170,6 +136,9 @@ class Meter:
         pending = self.pending
         told = [pending.popleft() for _ in range(len(pending))]
         seen, self._read = self._read, 0
+        if set(map(type, told)) == _STRAIGHT:  # most batches: no look at each
+            self._count_straight(told, told[seen:])
+            return
         beside = [each for each in told if type(each) in _BESIDE]
         for each in beside:
             self._count_one(each)

@@ -29,7 +29,8 @@ from fsm_fallback.core.table import Row
 from fsm_fallback.core.trail import Candidate, Skip
 from fsm_fallback.drivers.judging import Accept
 from fsm_fallback.drivers.link import NO_LIMIT, Link, Within
-from fsm_fallback.drivers.meters import MANY, Fell, Passed, Used
+from fsm_fallback.drivers.meters import MANY
+from fsm_fallback.drivers.told import Fell, Passed, Used
 from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.providers.classifying import log_fault_of_user
 from fsm_fallback.providers.usage import usage_of

@@ -19,7 +19,8 @@ from fsm_fallback import (
     Price,
 )
 from fsm_fallback.core.metrics import NO_DURATIONS
-from fsm_fallback.drivers.meters import MANY, Meters, Passed
+from fsm_fallback.drivers.meters import MANY, Meters
+from fsm_fallback.drivers.told import Passed
 from fsm_fallback.testing import Delay, ScriptedProvider, Stream, Value
 
 PRICE = Price(input_mtok=1, output_mtok=10)
