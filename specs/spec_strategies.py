@@ -21,6 +21,7 @@ from fsm_fallback import (
     CallOptions,
     CapabilityBased,
     CostOptimized,
+    FallbackProvider,
     LoadBalanced,
     ModelInfo,
     Price,
@@ -32,6 +33,7 @@ from fsm_fallback import (
 from fsm_fallback.core.load_balanced import LEAST_SHARE
 from fsm_fallback.spec.answers import StandIn
 from fsm_fallback.spec.stateful import StrategySpec
+from fsm_fallback.testing import Delay, ManualClock, ScriptedProvider
 
 DRAWS = 10_000
 ABLE = st.frozensets(st.sampled_from(["tools", "vision", "json_schema"]), max_size=3)
@@ -218,6 +220,31 @@ class TestLoadBalanced:
         expected = [each / (1 + each) if by == "weight" else each / 2 for each in grown]
         for seen, share in zip(shares, expected, strict=False):
             assert within(round(seen * DRAWS), share), shares
+
+    def test_one_that_timed_out_decays_back(self) -> None:
+        """It is asked again after minutes, not after hours, and has its share once it answers."""
+        clock = ManualClock()
+        slow: list[Any] = ["hello", Delay(30.0, TimeoutError()), *["hello"] * 1000]
+        a = ScriptedProvider(
+            "a",
+            [step if isinstance(step, Delay) else Delay(0.5, step) for step in slow],
+            clock=clock,
+        )
+        b = ScriptedProvider("b", [Delay(0.5, "hello")], clock=clock, exhausted="repeat")
+        draw = random.Random(5).random  # noqa: S311  # no secret
+        llm: FallbackProvider[..., Any] = FallbackProvider(
+            a, b, strategy=LoadBalanced(by="latency"), clock=clock, sample=draw
+        )
+        asked: list[int] = []
+        for minute in range(30):
+            before = len(a.calls)
+            for _ in range(60):
+                clock.advance(0.5)
+                llm.call("why")
+            asked.append(len(a.calls) - before)
+            assert minute < 10 or asked[-1] > 10, asked
+        timed_out = next(number for number, count in enumerate(asked) if count < 10)
+        assert timed_out < 5, asked
 
     @given(st.lists(st.floats(0.01, 30.0), min_size=2, max_size=6), SAMPLES)
     def test_of_two_the_slower_is_never_first(self, latencies: list[float], sample: float) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from fsm_fallback.core.bounds import COUNT
+from fsm_fallback.errors import ConfigurationError
 from fsm_fallback.providers.chat import ChatMessage, ChatRequest, Finish, Image
 from fsm_fallback.providers.chat_clients import Sdk
 from fsm_fallback.providers.chat_provider import ChatProvider, Dialect, Said, finish_of
@@ -69,6 +71,11 @@ class AnthropicChat(ChatProvider):
         price: Any = None,
         max_output_tokens: int = 1024,
     ) -> None:
+        bound: int | None = max_output_tokens  # whatever a caller without a type checker gave
+        if bound is None:
+            raise ConfigurationError(
+                f"AnthropicChat.max_output_tokens is None; give {COUNT.wanted}: the API wants it"
+            )
         super().__init__(
             _MESSAGES,
             name,

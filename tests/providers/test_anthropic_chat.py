@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fsm_fallback.chat import ChatMessage, ChatRequest, Image
+from fsm_fallback import ConfigurationError
+from fsm_fallback.chat import AnthropicChat, ChatMessage, ChatRequest, Image
 from fsm_fallback.testing import Status
 from tests.providers.chat_stage import text_of
 
@@ -125,3 +126,10 @@ def test_what_is_thought_in_a_stream_is_no_text(anthropic_chat):
     assert (error, stream.provider, text_of(pieces)) == (None, "first", "")
     assert (pieces[-1].finish, pieces[-1].usage.input_tokens) == ("length", 4)
     assert stream.usage == pieces[-1].usage
+
+
+def test_no_bound_for_answers_is_refused(monkeypatch):
+    """The API wants one; what goes without fails on every call."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test")
+    with pytest.raises(ConfigurationError, match="max_output_tokens is None; give a whole number"):
+        AnthropicChat("claude", model="m", max_output_tokens=None)
