@@ -397,18 +397,19 @@ class TestWhyThisOrder:
             "each call is drawn anew; this is the order of a draw in the middle",
         ]
 
-    def test_latencies_and_calls_in_flight(self, make, scripted):
+    def test_latencies_and_calls_in_flight(self, make, scripted, clock):
         """As they are weighed."""
         llm = make(
             scripted("a", Delay(0.25, "hello")), scripted("b"), strategy=LoadBalanced(by="latency")
         )
         llm.breaker("b").hold(5.0)
         ask(llm)
-        llm.breaker("b").reset()
+        clock.advance(5.0)
+        llm.breaker("b").call(lambda: "well again")  # a probe
         lease = llm.breaker("b").acquire()
         told = set(order(llm)[:2])
         assert {each[3:] for each in told} == {
-            "'a': admitted; weight 1; weighed at 0.25 s, its failures in it; 0 in flight",
+            "'a': admitted; weight 1; weighed at 0.23 s, its failures in it; 0 in flight",
             (
                 "'b': admitted; weight 1; not measured yet; 1 in flight; "
                 "its breaker closed 0.0 s ago, and its share grows for 30 s"

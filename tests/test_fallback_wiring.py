@@ -348,7 +348,7 @@ class TestBadInput:
             (lambda pair: (*pair, Skip("b", "taste")), r"\['a', 'b', 'b'\]"),
             (lambda pair: (*pair, Skip("c", "taste")), r"\['a', 'b', 'c'\]"),
             (lambda pair: (pair[0], SimpleNamespace(name="b")), r"\['a', 'b'\]"),
-            (lambda pair: (pair[0], "b"), r"\['a', 'b'\]"),
+            (lambda pair: (pair[0], "b"), r"\['a', a str\]"),
             (lambda _: None, "None"),
         ],
         ids=["twice", "lost", "asked and skipped", "invented", "a stand-in", "a name", "nothing"],

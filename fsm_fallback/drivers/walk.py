@@ -174,16 +174,17 @@ class Walk:
     def _wrong_order(self, candidates: object) -> ConfigurationError:
         told = shown(candidates)
         if isinstance(candidates, (tuple, list)):
-            told = f"[{', '.join(map(self._known, candidates))}]"
+            told = f"[{', '.join(map(self._named, candidates))}]"
         return ConfigurationError(
             f"{type(self.strategy).__name__}.order of chain {self.name!r} is {told}; give each "
             f"candidate once, or a Skip in its place: {', '.join(self.named)}"
         )
 
-    def _known(self, item: object) -> str:
-        """An item of an order as a message may show it: what is no provider may be anything."""
+    @staticmethod
+    def _named(item: object) -> str:
+        """An item of an order as a message may show it: what has no name may be anything."""
         name = item.provider if isinstance(item, Skip) else getattr(item, "name", None)
-        return repr(name) if name in self.named else f"a {type(item).__name__}"
+        return repr(name) if isinstance(name, str) else f"a {type(item).__name__}"
 
     def chain(
         self,
