@@ -84,21 +84,21 @@ contracts: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 unit: $(VENV)/dev.stamp $(TOOLS)/stamp
-	$(BIN)/python -m pytest tests -n 2 --dist worksteal
+	$(BIN)/python -m pytest tests -n 2 --dist worksteal --durations=40
 
 # What the examples reach; measuring doubles their time.
 coverage: $(VENV)/dev.stamp $(TOOLS)/stamp
 	$(BIN)/python -m pytest tests -n 2 --cov --cov-report=term:skip-covered
 
 proofs: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest specs -n 2 --dist worksteal
+	$(BIN)/python -m pytest specs -n 2 --dist worksteal --durations=10
 
 bite: $(VENV)/dev.stamp
 	$(BIN)/python -m fsm_fallback spec bite --equivalent specs/equivalent.toml --jobs 2
 
 # For a night: more examples, and larger scopes.
 deep: $(VENV)/dev.stamp
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest specs -n 2 --dist worksteal
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest specs -n 2 --dist worksteal --durations=10
 	$(BIN)/python -m fsm_fallback spec check --profile deep
 
 previous: $(PREVIOUS)/stamp
