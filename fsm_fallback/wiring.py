@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from fsm_fallback.circuit import CircuitBreaker
-from fsm_fallback.circuit.gates import Gates, can_be_cut, gates_of
+from fsm_fallback.circuit.gates import ACCOUNT, Gates, can_be_cut, gates_of
 from fsm_fallback.core.bounds import shown
 from fsm_fallback.core.breaker_rows import BREAKER
 from fsm_fallback.core.chain_rows import CHAIN
@@ -364,13 +364,17 @@ class Made:
                 leaving.push_async_callback(each.aclose)
 
     def _hand_on(self, wiring: Wiring) -> None:
-        """Have each new breaker of a provider that stays stand where its former one stood."""
-        stay = {id(each) for each in self.wiring.providers}
-        going = {each.name for each in wiring.providers if id(each) not in stay}
+        """Have each new breaker of a provider that stays stand where its former one stood.
+
+        So does that of an account, if a provider on it stays; else its keys may be others.
+        """
+        were = {id(each) for each in self.wiring.providers}
+        staying = {each.name for each in wiring.providers if id(each) in were}
+        accounts = {f"{ACCOUNT}{wiring.infos[name].account}" for name in staying}
         before = set(self.wiring.circuits.values())
         for name, circuit in wiring.circuits.items():
             former = self.wiring.circuits.get(name)
-            if former is not None and circuit not in before and name not in going:
+            if former is not None and circuit not in before and name in staying | accounts:
                 circuit.take_the_place_of(former)
 
     def _attach(self, wiring: Wiring) -> None:

@@ -213,3 +213,40 @@ class TestBadReloads:
             llm.reload(FallbackConfig(deadline=3.0, when_all_open="wait"))
         assert llm.config.deadline is None
         assert patient.call("why") == "hello"
+
+
+class TestAccounts:
+    """The breaker of an account goes with the providers that are on it."""
+
+    @staticmethod
+    def on_account(name, answer):
+        """A provider on an account."""
+
+        @provider(name, account="acme")
+        def ask(prompt):
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return ask
+
+    def test_a_key_that_was_mended_for_all_of_them_is_tried_at_once(self, clock):
+        """Its account was held for the key that is gone."""
+        refused = PermissionError("401")
+        refused.status_code = 401
+        llm = chain(clock, self.on_account("a", refused), self.on_account("b", refused))
+        with pytest.raises(AllProvidersFailed):
+            llm.call("why")
+        assert llm.breaker("account:acme").state.value == "open"
+        mended = [self.on_account(name, "hello") for name in "ab"]
+        llm.reload(FallbackConfig(breaker=TOUCHY), providers=mended)
+        assert llm.breaker("account:acme").state.value == "closed"
+        assert llm.call("why") == "hello"
+
+    def test_one_that_keeps_a_provider_stands_where_it_stood(self, clock):
+        """Whatever its numbers are by then."""
+        a, b = self.on_account("a", "hello"), self.on_account("b", "hello")
+        llm = chain(clock, a, b)
+        llm.breaker("account:acme").hold(60.0)
+        llm.reload(FallbackConfig(), providers=[a, self.on_account("b", "hello")])
+        assert llm.breaker("account:acme").state.value == "open"
