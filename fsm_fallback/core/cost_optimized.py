@@ -10,7 +10,6 @@ import attrs
 
 from fsm_fallback.core.bounds import WHOLE, Bound, bound_problems, bounded, refuse_problems
 from fsm_fallback.core.info import ModelInfo, PriceSource
-from fsm_fallback.core.load_balanced import LEAST_RATIO
 from fsm_fallback.core.prices import Price
 from fsm_fallback.core.strategies import (
     INPUT_TOKENS,
@@ -21,6 +20,7 @@ from fsm_fallback.core.strategies import (
     able_to_serve,
     is_strategy,
     sizes,
+    until_answered,
 )
 from fsm_fallback.core.trail import Candidate, Skip
 
@@ -82,10 +82,7 @@ class CostOptimized:
             if price is None:
                 unknown.append(each)
             else:
-                ratio = each.success_ratio(now)
-                cost = price.estimate(into, out)
-                if ratio is not None and ratio < 1:
-                    cost /= max(ratio, LEAST_RATIO)
+                cost = until_answered(each, price.estimate(into, out), now)
                 costs.append((cost, place, each))
         costs.sort()  # no two have one place, so that candidates are not compared
         if type(self.then) is Sequential:

@@ -30,7 +30,7 @@ from fsm_fallback.core.bounds import (
     refuse_problems,
     shown,
 )
-from fsm_fallback.core.strategies import CallOptions
+from fsm_fallback.core.strategies import CallOptions, until_answered
 from fsm_fallback.core.trail import Candidate, Skip
 
 T = TypeVar("T")
@@ -39,9 +39,6 @@ WAYS_TO_BALANCE: Final = ("weight", "latency", "in_flight")
 
 LEAST_SHARE: Final = 0.1
 """What one that has just recovered has of its share."""
-
-LEAST_RATIO: Final = 0.01
-"""One that fails always is taken for one that answers one call in a hundred."""
 
 _LEAST_LATENCY: Final = 1e-9
 LEAST_WEIGHT: Final = 1e-9
@@ -224,9 +221,8 @@ def _scores(one: Candidate, other: Candidate, now: float) -> tuple[float, float]
 def _score(candidate: Candidate, latency: float, now: float) -> float:
     if candidate.opens_at(now) > now:
         return math.inf  # its breaker would refuse
-    ratio = candidate.success_ratio(now)
-    until_answered = latency if ratio is None or ratio == 1 else latency / max(ratio, LEAST_RATIO)
-    return max(until_answered, _LEAST_LATENCY) * (candidate.in_flight + 1)
+    expected = until_answered(candidate, latency, now)
+    return max(expected, _LEAST_LATENCY) * (candidate.in_flight + 1)
 
 
 def _idler(

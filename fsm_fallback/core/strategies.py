@@ -244,6 +244,16 @@ def sizes(request: CallOptions, taken_for: tuple[int, int]) -> tuple[int, int]:
     return taken_for[0] if into is None else into, taken_for[1] if out is None else out
 
 
+LEAST_RATIO: Final = 0.01
+"""One that fails always is taken for one that answers one call in a hundred."""
+
+
+def until_answered(candidate: Candidate, amount: float, now: float) -> float:
+    """What a candidate takes or costs until it has answered, where one attempt takes so much."""
+    ratio = candidate.success_ratio(now)
+    return amount if ratio is None or ratio == 1 else amount / max(ratio, LEAST_RATIO)
+
+
 def _is_unknown(candidate: Candidate, request: CallOptions) -> bool:
     """Whether nobody has said of a candidate what the call asks for."""
     if request.needs and not candidate.info.capabilities:

@@ -255,7 +255,7 @@ METRICS: Final = (
         name=f.TOKENS,
         kind="counter",
         labels=(f.CHAIN, f.PROVIDER, f.DIRECTION),
-        help="Tokens the provider told of; those read from a cache are input as well.",
+        help="Tokens told, where a price is known; those read from a cache are input as well.",
         read=Reading.tokens,
     ),
     Metric(
